@@ -1,0 +1,203 @@
+"""What a job is, its JSON, and what follows the end of a run.
+
+Only what was given is stored; a default is looked up when it is needed, so a change of the
+configuration acts on waiting jobs. The rules of the fields are in `fields`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from datetime import datetime
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from spoolq import instants, strictjson
+from spoolq.errors import InvalidJob
+from spoolq.fields import FIELDS, check
+
+#: A job as it is given; what spoolq writes may be longer by its history, up to MAX_FILE.
+MAX_GIVEN = 1024 * 1024
+MAX_HISTORY = 1024 * 1024
+MAX_FILE = 8 * 1024 * 1024  # a given byte can take six when it is written so that it can be read
+
+#: Derived from the file's name and place; accepted in what is given, never stored.
+DERIVED = ("state", "attempts", "not_before", "updated_at")
+
+CANCELLED = "cancelled"
+INTERRUPTED = "interrupted"
+LOST = "worker lost"
+
+Entry = Dict[str, Any]
+Fields = Dict[str, Any]
+
+
+class Job:
+    """A job as its file says it: the fields that were given, checked, in their order."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        """Check `fields` and keep what is to be stored.
+
+        Raises:
+            InvalidJob: a rule is broken; `field` says where.
+        """
+        self.fields: Fields = {key: fields[key] for key in fields if key not in DERIVED}
+        check(self.fields)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, limit: int = MAX_GIVEN) -> Job:
+        """Read a job file.
+
+        Raises:
+            InvalidJob: with line, column and field.
+        """
+        if len(data) > limit:
+            raise InvalidJob(f"larger than {limit // 1024} KiB")
+        text, fields = strictjson.parse_object(data)
+        try:
+            return cls(fields)
+        except InvalidJob as error:
+            line, column = strictjson.place(text, error.path)
+            raise InvalidJob(
+                error.reason, path=error.path, line=line, column=column, hint=error.hint
+            ) from None
+
+    def to_bytes(self) -> bytes:
+        """Write the job file: one field a line.
+
+        Raises:
+            InvalidJob: it holds what JSON cannot say, or is larger than the format allows.
+        """
+        try:
+            data = strictjson.dump_object(self.fields)
+        except (ValueError, TypeError) as error:
+            raise InvalidJob(f"cannot be written as JSON: {error}") from None
+        if not self.history and len(data) > MAX_GIVEN:
+            raise InvalidJob(f"larger than {MAX_GIVEN // 1024} KiB")
+        return data
+
+    @property
+    def command(self) -> str | List[str]:
+        """Text for the shell, or the words of a command."""
+        command: str | List[str] = self.fields["command"]
+        return command
+
+    @property
+    def priority(self) -> int:
+        """0 to 9, 9 first."""
+        return int(self.fields.get("priority", 5))
+
+    @property
+    def run_at(self) -> Optional[datetime]:
+        """The instant before which it must not run, or None."""
+        value = self.fields.get("run_at")
+        return None if value is None else read_instant(value)
+
+    @property
+    def history(self) -> List[Entry]:
+        """One entry for each run, the oldest first."""
+        entries: List[Entry] = self.fields.get("history", [])
+        return entries
+
+    def unknown_fields(self) -> Dict[str, Optional[str]]:
+        """Return the fields that the format does not know, each with the one it may have meant."""
+        strangers = [key for key in self.fields if key not in FIELDS]
+        return {key: (difflib.get_close_matches(key, FIELDS, 1) or [None])[0] for key in strangers}
+
+    def with_fields(self, changes: Mapping[str, Any]) -> Job:
+        """Return the job with some fields changed."""
+        return Job({**self.fields, **changes})
+
+    def with_entry(self, entry: Entry, created_at: datetime) -> Job:
+        """Return the job with one more run in its history, within the bound of the format.
+
+        Output of old runs is dropped first; only where thousands of bare entries do not fit
+        either do the oldest go. The newest entry always stays whole.
+        """
+        fields = dict(self.fields)
+        fields.setdefault("created_at", instants.to_rfc3339(created_at))
+        history = [*fields.pop("history", []), entry]
+        fields["history"] = _within(history, MAX_HISTORY)
+        job = Job.__new__(Job)  # checked already; a record must not fail on an old entry
+        job.fields = fields
+        return job
+
+    def recorded(self, attempt: int, stamp: str) -> Optional[Entry]:
+        """Return the last entry if it is the end of the run claimed at `stamp` as `attempt`."""
+        if not self.history:
+            return None
+        last = self.history[-1]
+        claimed_at = instants.stamp_to_rfc3339(stamp)
+        same = last.get("attempt") == attempt and last.get("started_at") == claimed_at
+        return last if same else None
+
+
+def _within(history: List[Entry], bound: int) -> List[Entry]:
+    sizes = [len(strictjson.dump_object(entry)) + 8 for entry in history]
+    for index in range(len(history) - 1):
+        if sum(sizes) <= bound:
+            return history
+        bare = {key: value for key, value in history[index].items() if key != "output"}
+        history[index] = bare
+        sizes[index] = len(strictjson.dump_object(bare)) + 8
+    while len(history) > 1 and sum(sizes) > bound:
+        del history[0], sizes[0]
+    return history
+
+
+def read_instant(value: str | float) -> datetime:
+    """Return the instant that a checked `run_at` names."""
+    return instants.from_rfc3339(value) if isinstance(value, str) else instants.from_epoch(value)
+
+
+# --- what follows a run ---------------------------------------------------------------------------
+
+
+class Policy(NamedTuple):
+    """The numbers that decide on a retry; durations in seconds."""
+
+    max_retries: int
+    backoff_base: float
+    backoff_max: float
+    backoff_jitter: float
+
+
+def succeeded(entry: Entry) -> bool:
+    """Say whether a recorded run was a success."""
+    return entry.get("exit_code") == 0 and "error" not in entry
+
+
+def backoff(attempt: int, policy: Policy, chance: float) -> float:
+    """Return the seconds to wait after attempt `attempt` (from 1): base^n, bounded, with jitter.
+
+    `chance` from 0 to 1 decides how much of the jitter is added.
+    """
+    try:
+        wait = float(policy.backoff_base) ** attempt
+    except OverflowError:
+        wait = policy.backoff_max
+    return min(wait * (1 + policy.backoff_jitter * chance), policy.backoff_max)
+
+
+def next_place(
+    entry: Entry, attempt: int, policy: Policy, chance: float = 0.0
+) -> Tuple[str, datetime, int]:
+    """Return where a job goes whose run ended as `entry` says: state, time and attempts.
+
+    A pure function of the record, so that recovery finishes a move as its worker would have.
+    A lost run waits for nothing: its worker is to blame, not the job. An interrupted one goes
+    back as if it had never been claimed.
+    """
+    finished_at = instants.from_rfc3339(entry["finished_at"])
+    error = entry.get("error")
+    if succeeded(entry):
+        return "completed", finished_at, attempt
+    if error == CANCELLED:
+        return "dead", finished_at, attempt
+    if error == INTERRUPTED:
+        waited = entry.get("not_before", entry["started_at"])
+        return "pending", instants.from_rfc3339(waited), max(attempt - 1, 0)
+    if attempt > policy.max_retries:
+        return "dead", finished_at, attempt
+    wait = 0.0 if error == LOST else backoff(attempt, policy, chance)
+    return "failed", instants.later(finished_at, wait), attempt

@@ -1,0 +1,127 @@
+"""The file name of a job: all that a worker needs to know before it opens the file.
+
+    20261124T020646123456Z.p5.a0.k3v9x2a7m4q1c.json
+    20261124T020646123456Z.p5.a1.k3v9x2a7m4q1c@web1-4121-x7f3.0.json      in processing/
+    time                  priority attempts id  worker        slot
+
+Names are plain: no name that this module reads or makes can leave its directory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime
+from typing import NamedTuple, Optional
+
+from spoolq import instants
+
+SUFFIX = ".json"
+MAX_ATTEMPT = 999_999
+
+_STAMP = (
+    r"(?!0000)\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3])[0-5]\d[0-5]\d\d{6}Z"
+)
+_ID = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"
+_WORKER = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"
+_SLOT = r"[A-Za-z0-9_]{1,16}"
+_NAME = re.compile(
+    rf"({_STAMP})\.p(\d)\.a(0|[1-9]\d{{0,5}})\.({_ID})(?:@({_WORKER})\.({_SLOT}))?\.json", re.ASCII
+)
+_ID_ALONE = re.compile(_ID, re.ASCII)
+_WORKER_ALONE = re.compile(_WORKER, re.ASCII)
+_BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: nothing that is misread
+
+
+class Name(NamedTuple):
+    """What a file name says; worker and slot are None outside processing/."""
+
+    stamp: str
+    priority: int
+    attempt: int
+    id: str
+    worker: Optional[str] = None
+    slot: Optional[str] = None
+
+    def __str__(self) -> str:
+        owner = f"@{self.worker}.{self.slot}" if self.worker else ""
+        return f"{self.stamp}.p{self.priority}.a{self.attempt}.{self.id}{owner}{SUFFIX}"
+
+    @property
+    def at(self) -> datetime:
+        """The instant that the state is about."""
+        return instants.from_stamp(self.stamp)
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """The order among what is due: the highest priority, then the earliest time."""
+        return -self.priority, self.stamp
+
+    def waiting(self, *, stamp: Optional[str] = None, attempt: Optional[int] = None) -> Name:
+        """Return the name outside processing/, with another time or attempt if given."""
+        return Name(
+            self.stamp if stamp is None else stamp,
+            self.priority,
+            self.attempt if attempt is None else attempt,
+            self.id,
+        )
+
+
+def parse(filename: str) -> Optional[Name]:
+    """Return what a file name of the form says, or None if it is not of the form."""
+    match = _NAME.fullmatch(filename)
+    if match is None:
+        return None
+    stamp, priority, attempt, job_id, worker, slot = match.groups()
+    if stamp[6:8] > "28":
+        try:
+            instants.from_stamp(stamp)
+        except ValueError:
+            return None
+    return Name(stamp, int(priority), int(attempt), job_id, worker, slot)
+
+
+def id_in(filename: str) -> str:
+    """Return the id in a file name of the form; a quick look, for long listings."""
+    parts = filename.split(".", 4)
+    if len(parts) != 5 or len(parts[0]) != instants.STAMP_WIDTH:
+        return ""
+    return parts[3].partition("@")[0]
+
+
+def is_job(filename: str) -> bool:
+    """Say whether a directory entry is meant as a job: other names are left alone."""
+    return filename.endswith(SUFFIX) and not filename.startswith(".")
+
+
+def is_id(text: str) -> bool:
+    """Say whether `text` may serve as a job's id."""
+    return _ID_ALONE.fullmatch(text) is not None and text != "last"
+
+
+def is_worker(text: str) -> bool:
+    """Say whether `text` may be the name of a worker."""
+    return _WORKER_ALONE.fullmatch(text) is not None
+
+
+def random_text(length: int) -> str:
+    """Return random characters of base32, five bits each."""
+    return "".join(_BASE32[byte & 31] for byte in os.urandom(length))
+
+
+def new_id() -> str:
+    """Make an id: 13 characters, 65 random bits, so a short beginning is unique too."""
+    return random_text(13)
+
+
+def id_from_stem(filename: str) -> str:
+    """Make the id of a dropped file: its stem, where that is legal, with a random end."""
+    stem = filename[: -len(SUFFIX)]
+    made = new_id()
+    return f"{stem[: 63 - len(made)]}-{made}" if is_id(stem) else made
+
+
+def new_worker(host: str, pid: int) -> str:
+    """Make a worker's name, never used again: host, pid and 30 random bits."""
+    plain = re.sub(r"[^A-Za-z0-9_-]", "-", host)[:48].lstrip("-") or "host"
+    return f"{plain}-{pid}-{random_text(6)}"

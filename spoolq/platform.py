@@ -1,0 +1,278 @@
+"""What differs between systems, and nothing else: every other module is the same everywhere.
+
+Linux has all of it; macOS and Windows take the fallback that stands beside each. Tests set the
+capability flags and functions of this module to exercise the other systems' paths.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+LINUX = sys.platform.startswith("linux")
+WINDOWS = sys.platform == "win32"
+
+#: Directory descriptors: names are then looked up in the directory itself, whatever its path.
+HAS_DIR_FD = os.open in os.supports_dir_fd and os.rename in os.supports_dir_fd
+
+#: Flags for opening a file that somebody else may have put there: no link, no waiting on a FIFO.
+SAFE_OPEN = (
+    getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+FULL_ERRNOS = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+_F_SETLEASE = 1024
+_F_SETSIG = 10
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def shell_command(command: str, shell: str) -> List[str]:
+    """Return the argument list that runs `command` in the configured shell."""
+    if WINDOWS and shell == "/bin/sh":
+        return [os.environ.get("COMSPEC", "cmd.exe"), "/d", "/s", "/c", command]
+    return [shell, "-c", command]
+
+
+def spawn_options(inherit: int) -> Dict[str, Any]:
+    """Return what subprocess.Popen needs to start a run apart from its worker.
+
+    A session, not a mere process group: a job that opens /dev/tty then fails at once, where in a
+    group it would be stopped for ever. `inherit` is the slot lock's descriptor.
+    """
+    if WINDOWS:
+        new_group = 0x00000200  # CREATE_NEW_PROCESS_GROUP
+        return {"creationflags": new_group, "close_fds": True}
+    return {"start_new_session": True, "close_fds": True, "pass_fds": (inherit,)}
+
+
+#: Limits of exec on this system, in bytes: one argument, and all arguments with the environment.
+#: Source: execve(2), "Limits on size of arguments and environment".
+MAX_ARGUMENT = 131072 - 1 if LINUX else (32767 if WINDOWS else 1048576 - 1)
+MAX_ARGUMENTS = 2097152 if LINUX else (32767 if WINDOWS else 1048576)
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+def boot_id() -> str:
+    """Return a text that is the same until this kernel is started anew; "" where unknown."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def uptime() -> float:
+    """Return the seconds since this kernel was started, in its own count; 0 where unknown."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return 0.0 if clock is None else time.clock_gettime(clock)
+
+
+def pidfd_open(pid: int) -> Optional[int]:
+    """Return a descriptor that becomes readable when the child `pid` ends, or None.
+
+    None where the system or this Python has none: the caller lets a thread wait instead.
+    """
+    opener = getattr(os, "pidfd_open", None)
+    if opener is None:
+        return None
+    try:
+        descriptor: int = opener(pid)
+    except OSError:
+        return None
+    return descriptor
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+_libc: Any = None
+
+
+def _c_library() -> Any:
+    """Load the C library on first use: ctypes costs 10 ms, which small verbs need not pay."""
+    global _libc
+    if _libc is None:
+        import ctypes
+
+        _libc = ctypes.CDLL(None, use_errno=True)
+    return _libc
+
+
+def rename_noreplace(
+    source: str, target: str, source_dir: Optional[int], target_dir: Optional[int]
+) -> bool:
+    """Rename in one step unless the target exists; False where the system cannot promise that.
+
+    Raises:
+        FileExistsError: the target exists.
+        OSError: as os.rename.
+
+    Source: renameat2(2); NFS and some others answer EINVAL.
+    """
+    if WINDOWS:
+        os.rename(source, target)  # never replaces, by its definition there
+        return True
+    if not LINUX:
+        return False
+    import ctypes
+
+    call = getattr(_c_library(), "renameat2", None)
+    if call is None:
+        return False
+    failed = call(
+        _AT_FDCWD if source_dir is None else source_dir,
+        os.fsencode(source),
+        _AT_FDCWD if target_dir is None else target_dir,
+        os.fsencode(target),
+        _RENAME_NOREPLACE,
+    )
+    if not failed:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        return False
+    raise OSError(code, os.strerror(code), source, None, target)
+
+
+def sync_filesystem(descriptor: int) -> bool:
+    """Sync all data of the filesystem that holds `descriptor`; False where that cannot be trusted.
+
+    Before Linux 5.8 syncfs hid write errors, so older kernels count as unable.
+
+    Raises:
+        OSError: data could not be written.
+    """
+    if not LINUX or _kernel_release() < (5, 8):
+        return False
+    import ctypes
+
+    call = getattr(_c_library(), "syncfs", None)
+    if call is None:
+        return False
+    if call(descriptor):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return True
+
+
+def _kernel_release() -> Tuple[int, ...]:
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int("".join(c for c in minor if c.isdigit()) or 0)
+
+
+def can_sync_directories() -> bool:
+    """Say whether a directory can be opened and synced; Windows has no such thing."""
+    return not WINDOWS
+
+
+def has_writer(descriptor: int) -> bool:
+    """Say whether anyone has this open file open for writing, as far as the system can tell.
+
+    A read lease is refused while there is a writer. Where leases do not work (other systems,
+    network filesystems, a file of another owner) the answer is False, and the caller relies on
+    the file standing still.
+
+    RACE: who opens the file for writing just now breaks the lease, and the kernel tells this
+    process by a signal; SIGIO would end it, so another is asked for that is ignored by default
+    (test_a_writer_that_breaks_the_lease_does_no_harm).
+
+    Source: fcntl(2), F_SETLEASE and F_SETSIG.
+    """
+    if not LINUX:
+        return False
+    import fcntl
+    import signal
+
+    try:
+        fcntl.fcntl(descriptor, _F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, _F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, _F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return False
+
+
+_NETWORK_FILESYSTEMS = frozenset(
+    "nfs nfs4 cifs smb3 smbfs 9p fuse.sshfs ceph glusterfs fuse.glusterfs lustre afs gpfs".split()
+)
+
+
+def network_filesystem(path: str) -> Optional[str]:
+    """Return the kind of network filesystem that holds `path`, or None for a local one.
+
+    Events of other hosts are not seen on these, and their locks may be local.
+    """
+    try:
+        device = os.stat(path).st_dev
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                fields, _, rest = line.partition(" - ")
+                major, minor = fields.split()[2].split(":")
+                if os.makedev(int(major), int(minor)) == device:
+                    kind = rest.split()[0]
+                    return kind if kind in _NETWORK_FILESYSTEMS else None
+    except (OSError, ValueError, IndexError):
+        return None
+    return None
+
+
+# --- people ---------------------------------------------------------------------------------------
+
+effective_user: Callable[[], int] = getattr(os, "geteuid", lambda: 0)
+
+
+def may_others_write(info: os.stat_result, group: Optional[int]) -> bool:
+    """Say whether a path with this stat can be written by anyone but its owner and root.
+
+    The owner's private group (nobody else in it, by the rule of Debian's sshd) does not count,
+    nor does `group`, the one that was named when the spool was made.
+    """
+    if WINDOWS:
+        return False
+    if info.st_mode & stat.S_IWOTH:
+        return True
+    if not info.st_mode & stat.S_IWGRP or info.st_gid == group:
+        return False
+    return not _is_private_group(info.st_gid, info.st_uid)
+
+
+def _is_private_group(gid: int, uid: int) -> bool:
+    if WINDOWS:
+        return False
+    import grp
+    import pwd
+
+    try:
+        named = grp.getgrgid(gid).gr_mem
+        owner = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return False
+    primary = [user.pw_uid for user in pwd.getpwall() if user.pw_gid == gid]
+    members = set(named) | {owner for user in primary if user == uid}
+    return members == {owner} and all(user == uid for user in primary)
+
+
+def group_id(name: str) -> int:
+    """Return the number of the group `name`.
+
+    Raises:
+        KeyError: there is no such group, or the system has none.
+    """
+    if WINDOWS:
+        raise KeyError(name)
+    import grp
+
+    return grp.getgrnam(name).gr_gid

@@ -1,0 +1,400 @@
+"""Durable file operations: the only place that renames, links, unlinks or syncs.
+
+Every operation takes an open `Dir` and a plain name, so nothing that happens to a path in between
+(a link put in its place, a spool moved away) leads it astray, and a fault test has one seam: it
+replaces `fsio.os` and `fsio.platform` and lets the n-th call fail or die.
+
+Assumed of the filesystem: rename is atomic through a power cut, and fsync works. After a failed
+fsync the same file is never synced again: the kernel may have dropped its data and call it clean.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Dict, Iterator, List, Optional, Tuple
+
+from spoolq import platform
+from spoolq.errors import InvalidJob
+
+_CREATE = (
+    os.O_CREAT
+    | os.O_EXCL
+    | os.O_RDWR
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_OPEN_DIR = (
+    os.O_RDONLY
+    | getattr(os, "O_DIRECTORY", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
+_SYNC_TOGETHER = 24  # from so many files on, one sync of the filesystem is cheaper (measured)
+
+
+class Dir:
+    """A directory held open; names in it are looked up in it, wherever its path leads by now.
+
+    `file_mode` and `owner` are given to what is made in it, whatever the umask and the user: root
+    leaves files that the spool's owner can run.
+    """
+
+    def __init__(
+        self, path: str, descriptor: int, file_mode: int, owner: Optional[Tuple[int, int]]
+    ) -> None:
+        self.path = path
+        self.fd = descriptor
+        self.file_mode = file_mode
+        self.owner = owner
+        self._at: Dict[str, int] = {"dir_fd": descriptor} if platform.HAS_DIR_FD else {}
+
+    @classmethod
+    def open(
+        cls, path: str, file_mode: int = 0o600, owner: Optional[Tuple[int, int]] = None
+    ) -> Dir:
+        """Open a directory by its path; a link as its last part is followed."""
+        descriptor = -1
+        if platform.HAS_DIR_FD:
+            descriptor = os.open(path, _OPEN_DIR & ~getattr(os, "O_NOFOLLOW", 0))
+        elif not os.path.isdir(path):
+            raise NotADirectoryError(20, "not a directory", path)
+        return cls(path, descriptor, file_mode, owner)
+
+    def sub(self, name: str) -> Dir:
+        """Open a directory in this one; a link is refused.
+
+        Raises:
+            OSError: it is not there, or not a directory.
+        """
+        path = os.path.join(self.path, name)
+        descriptor = -1
+        if platform.HAS_DIR_FD:
+            descriptor = os.open(name, _OPEN_DIR, dir_fd=self.fd)
+        elif not stat.S_ISDIR(os.lstat(path).st_mode):
+            raise NotADirectoryError(20, "not a directory", path)
+        return Dir(path, descriptor, self.file_mode, self.owner)
+
+    def close(self) -> None:
+        """Let the directory go; closing twice is harmless."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+            self._at = {"dir_fd": -1}
+
+    def name(self, name: str) -> str:
+        """Return how to name an entry in a system call beside `at`."""
+        return name if self._at else os.path.join(self.path, name)
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    def list(self) -> List[str]:
+        """Return the names of all entries, in no order.
+
+        A fresh descriptor each time: two listings of one would share its position.
+        """
+        if not self._at:
+            return os.listdir(self.path)
+        descriptor = os.open(".", _OPEN_DIR, dir_fd=self.fd)
+        try:
+            return os.listdir(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def scan(self) -> Iterator[str]:
+        """Yield the names of all entries, in no order, without holding them all."""
+        if not self._at:
+            with os.scandir(self.path) as entries:
+                for entry in entries:
+                    yield entry.name
+            return
+        descriptor = os.open(".", _OPEN_DIR, dir_fd=self.fd)
+        try:
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    yield entry.name
+        finally:
+            os.close(descriptor)
+
+    def stat(self, name: str = ".") -> os.stat_result:
+        """Return what an entry is, itself and not what it links to."""
+        return os.stat(self.name(name), follow_symlinks=False, **self._at)
+
+    def has(self, name: str) -> bool:
+        """Say whether there is an entry of this name, of whatever kind."""
+        try:
+            self.stat(name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def open_file(self, name: str) -> int:
+        """Open a regular file for reading, without following a link or waiting on a FIFO.
+
+        Raises:
+            InvalidJob: it is not a regular file.
+            OSError: it is not there, or not for this user.
+        """
+        _refuse_irregular(self.stat(name))  # before the open: opening a device has effects
+        descriptor = os.open(self.name(name), os.O_RDONLY | platform.SAFE_OPEN, **self._at)
+        try:
+            # RACE: another file may have taken the name between the two
+            # (test_a_file_swapped_for_a_fifo_is_not_read).
+            _refuse_irregular(os.fstat(descriptor))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def open_lock(self, name: str) -> int:
+        """Open a file that exists for locking; exclusive locks on NFS need it open for writing."""
+        flags = os.O_RDWR | platform.SAFE_OPEN
+        return os.open(self.name(name), flags, **self._at)
+
+    def read(self, name: str, limit: int) -> Tuple[bytes, os.stat_result]:
+        """Read a regular file; of a longer one `limit` + 1 bytes.
+
+        Raises:
+            InvalidJob: it is not a regular file.
+            OSError: it is not there, or not for this user.
+        """
+        descriptor = self.open_file(name)
+        try:
+            return read_all(descriptor, limit), os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+
+    # --- making -----------------------------------------------------------------------------------
+
+    def create(self, name: str) -> int:
+        """Create a new file and return its descriptor, open for reading and writing.
+
+        Raises:
+            FileExistsError: the name is taken, if only by a dangling link.
+        """
+        descriptor = os.open(self.name(name), _CREATE, self.file_mode, **self._at)
+        try:
+            self._adopt(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            self.discard(name)
+            raise
+        return descriptor
+
+    def make_dir(self, name: str) -> None:
+        """Make a directory that has this one's owner and the mode that goes with `file_mode`.
+
+        Raises:
+            FileExistsError: the name is taken.
+        """
+        os.mkdir(self.name(name), 0o700, **self._at)
+        if platform.HAS_DIR_FD:
+            try:
+                descriptor = os.open(name, _OPEN_DIR, dir_fd=self.fd)
+            except PermissionError:  # the umask took even the owner's bits
+                os.chmod(name, 0o700, dir_fd=self.fd)
+                descriptor = os.open(name, _OPEN_DIR, dir_fd=self.fd)
+            try:
+                own_directory(descriptor, self.file_mode, self.owner)
+            finally:
+                os.close(descriptor)
+
+    def write(self, name: str, data: bytes, *, sync: bool) -> None:
+        """Create a file that holds `data`, or none: after an error there is no such file."""
+        descriptor = self.create(name)
+        try:
+            write_all(descriptor, data)
+            if sync:
+                sync_data(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            self.discard(name)
+            raise
+        os.close(descriptor)
+
+    def _adopt(self, descriptor: int) -> None:
+        if platform.WINDOWS:
+            return
+        if self.owner is not None:
+            os.fchown(descriptor, *self.owner)
+        if os.fstat(descriptor).st_mode & 0o7777 != self.file_mode:
+            os.fchmod(descriptor, self.file_mode)
+
+    # --- changing ---------------------------------------------------------------------------------
+
+    def rename(self, name: str, target: Dir, new_name: str) -> None:
+        """Rename; what has the new name already is replaced.
+
+        Raises:
+            FileNotFoundError: somebody else was faster.
+        """
+        if self._at:
+            os.rename(name, new_name, src_dir_fd=self.fd, dst_dir_fd=target.fd)
+        else:
+            os.replace(self.name(name), target.name(new_name))
+
+    def move(self, name: str, target: Dir, new_name: str) -> None:
+        """Rename, and never over what is there already.
+
+        Raises:
+            FileExistsError: the new name is taken.
+            FileNotFoundError: somebody else was faster.
+        """
+        at = (self.fd, target.fd) if self._at else (None, None)
+        if platform.rename_noreplace(self.name(name), target.name(new_name), *at):
+            return
+        # RACE: without renameat2 the check and the rename are two steps. Two jobs of one id and
+        # one microsecond would have to meet in between; a link and an unlink would instead show
+        # one job in two states (test_move_refuses_a_taken_name_without_renameat2).
+        if target.has(new_name):
+            raise FileExistsError(17, "exists", new_name)
+        self.rename(name, target, new_name)
+
+    def publish(self, name: str, target: Dir, new_name: str) -> None:
+        """Move a finished file out of tmp/, never over what is there already.
+
+        As `move`, but exact on every filesystem: a second name in tmp/ does no harm.
+        """
+        at = (self.fd, target.fd) if self._at else (None, None)
+        if platform.rename_noreplace(self.name(name), target.name(new_name), *at):
+            return
+        if self._at:
+            os.link(name, new_name, src_dir_fd=self.fd, dst_dir_fd=target.fd)
+        else:
+            os.link(self.name(name), target.name(new_name))
+        # CRASH: the second name stays in tmp/ until it is swept
+        # (test_publish_without_renameat2_survives_a_crash_between_link_and_unlink).
+        self.discard(name)
+
+    def unlink(self, name: str) -> None:
+        """Remove a file.
+
+        Raises:
+            FileNotFoundError: it is gone already.
+        """
+        os.unlink(self.name(name), **self._at)
+
+    def discard(self, name: str) -> None:
+        """Remove a file if it is there."""
+        try:
+            self.unlink(name)
+        except FileNotFoundError:
+            pass
+
+    def rmdir(self, name: str) -> None:
+        """Remove an empty directory."""
+        os.rmdir(self.name(name), **self._at)
+
+    # --- syncing ----------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Make the names in this directory durable.
+
+        Raises:
+            OSError: they may or may not survive a power cut; the filesystem is in trouble.
+        """
+        if not platform.can_sync_directories():
+            return
+        if self._at:
+            os.fsync(self.fd)
+            return
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def own_directory(descriptor: int, file_mode: int, owner: Optional[Tuple[int, int]]) -> None:
+    """Give an open directory the owner, and the mode that goes with its files': 0700 or 2770."""
+    if platform.WINDOWS:
+        return
+    if owner is not None:
+        os.fchown(descriptor, *owner)
+    os.fchmod(descriptor, 0o2770 if file_mode & 0o060 else 0o700)
+
+
+def close_quietly(descriptor: int) -> None:
+    """Close a descriptor that was only held, never written through: its errors tell nothing."""
+    try:
+        os.close(descriptor)
+    except OSError:
+        pass  # on network filesystems close may report what others wrote; the lock is gone anyway
+
+
+def read_all(descriptor: int, limit: int) -> bytes:
+    """Read from the start of an open file; of a longer one `limit` + 1 bytes."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    parts = []
+    left = limit + 1
+    while left:
+        part = os.read(descriptor, min(left, 1 << 20))
+        if not part:
+            break
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`, however many writes the system makes of it."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_data(descriptor: int) -> None:
+    """Make an open file's data, and the size that reading it needs, durable."""
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+def write_together(directory: Dir, files: Dict[str, bytes], *, sync: bool) -> None:
+    """Create many files with shared syncs: all of them, or after an error none.
+
+    Source: on ext4, xfs and btrfs neither fdatasync of each nor one syncfs for all, before the
+    renames, lost a file in replayed power cuts; O_TMPFILE with linkat and git's batch trick do.
+    """
+    made = []
+    descriptors = []
+    together = sync and len(files) >= _SYNC_TOGETHER
+    try:
+        for name, data in files.items():
+            descriptor = directory.create(name)
+            made.append(name)
+            descriptors.append(descriptor)
+            write_all(descriptor, data)
+            if together:
+                os.close(descriptors.pop())
+            elif sync:
+                sync_data(descriptor)
+        if together and not (directory.fd >= 0 and platform.sync_filesystem(directory.fd)):
+            for name in made:
+                _sync_by_name(directory, name)
+    except BaseException:
+        for name in made:
+            directory.discard(name)
+        raise
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _sync_by_name(directory: Dir, name: str) -> None:
+    descriptor = directory.open_file(name)
+    try:
+        sync_data(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_irregular(info: os.stat_result) -> None:
+    if not stat.S_ISREG(info.st_mode):
+        kinds = {
+            stat.S_IFDIR: "a directory",
+            stat.S_IFLNK: "a symbolic link",
+            stat.S_IFIFO: "a FIFO",
+            stat.S_IFSOCK: "a socket",
+        }
+        kind = kinds.get(stat.S_IFMT(info.st_mode), "a device")
+        raise InvalidJob(f"not a file but {kind}")

@@ -1,0 +1,239 @@
+"""Where everything in a spool is, and how a spool is opened and made.
+
+The directories are held open, so nothing that happens to a path meanwhile leads a move astray.
+`storage_error` is the one place where what the filesystem says becomes what the caller can do.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager
+from typing import Callable, Dict, Iterator, List, Optional, Tuple, Type, TypeVar
+
+from spoolq import config, names, platform
+from spoolq.errors import (
+    BadInput,
+    InvalidJob,
+    InvalidSetting,
+    NoSpool,
+    SpoolqError,
+    StorageFailed,
+    StorageFull,
+)
+from spoolq.fsio import Dir, own_directory
+
+STATES = ("pending", "processing", "failed", "completed", "dead")
+DIRECTORIES = ("tmp", *STATES, "logs", "workers")
+PAUSED = "paused"
+
+#: A job on the move is missed by a listing only if it moves against this order.
+LOOK_ORDER = ("pending", "processing", "failed", "completed", "dead", "pending")
+
+README = """\
+This directory is a job queue of spoolq. Each job is a JSON file; its state is the directory
+it is in. Look with ls and cat; add a job with: mv job.json pending/
+  pending/     waits to run, not before the time in its name
+  processing/  runs now; take nothing out of here, use: spoolq cancel ID
+  failed/      its last attempt failed; it is tried again at the time in its name
+  completed/   succeeded
+  dead/        failed for good, was cancelled, or is not a job (spoolq dlq list says why)
+  logs/        what the commands printed
+  workers/     one directory for each worker; tmp/ holds files in the making
+Who can write here can run commands as its worker: keep the permissions as they are.
+"""
+
+
+def storage_error(error: OSError, path: str) -> SpoolqError:
+    """Translate what the filesystem said into what the caller can do."""
+    place = error.filename if isinstance(error.filename, str) and error.filename else ""
+    where = os.path.join(path, place)
+    text = f"{error.strerror or error}: {where}"
+    if error.errno in platform.FULL_ERRNOS:
+        return StorageFull(text, hint="free some space, then try again")
+    return StorageFailed(text)
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turn an OSError of the body into an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def _make_path(path: str) -> None:
+    """Make a directory for this user alone, and what is missing above it, whatever the umask.
+
+    What is made above is as the umask says, but its owner may enter and nobody else may write.
+    """
+    missing: List[str] = []
+    above = os.path.dirname(path)
+    while not os.path.isdir(above):
+        missing.insert(0, above)
+        above = os.path.dirname(above)
+    for directory in missing:
+        _make_one(directory, lambda mode: (mode | 0o700) & ~0o022)
+    _make_one(path, lambda mode: 0o700)
+
+
+def _make_one(path: str, mend: Callable[[int], int]) -> None:
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return  # somebody was faster, or it is no directory, as opening it will tell
+    if not platform.WINDOWS:
+        os.chmod(path, mend(stat.S_IMODE(os.lstat(path).st_mode)))
+
+
+_L = TypeVar("_L", bound="Layout")
+
+
+class Layout:
+    """A spool's directories, held open."""
+
+    def __init__(self, root: Dir) -> None:
+        self.root = root
+        self.path = root.path
+        self._dirs: Dict[str, Dir] = {}
+
+    # --- opening and making -----------------------------------------------------------------------
+
+    @classmethod
+    def open(cls: Type[_L], path: str) -> _L:
+        """Open the spool at `path`.
+
+        Raises:
+            NoSpool: there is none.
+        """
+        path = os.path.abspath(path)
+        with translated(path):
+            if not os.path.isdir(os.path.join(path, "pending")):
+                raise NoSpool(
+                    f"there is no spool at {path}", hint="spoolq init makes one, and enqueue too"
+                )
+            shared = os.stat(path).st_mode & (stat.S_ISGID | stat.S_IWGRP)
+            root = Dir.open(path, 0o660 if shared == stat.S_ISGID | stat.S_IWGRP else 0o600)
+            root.owner = _owner_to_be(path)
+        return cls(root)
+
+    @classmethod
+    def create(cls: Type[_L], path: str, group: Optional[str] = None) -> _L:
+        """Make a spool, or complete one: modes 0700 and 0600 whatever the umask.
+
+        With `group`, its members may submit: modes 2770 and 0660.
+        """
+        path = os.path.abspath(path)
+        with translated(path):
+            _make_path(path)
+            _refuse_other_use(path)
+            root = Dir.open(path, 0o660 if group else 0o600)
+            root.owner = _owner_to_be(path)
+            if group:
+                root.owner = (os.stat(path).st_uid, platform.group_id(group))
+            if root.fd >= 0:
+                own_directory(root.fd, root.file_mode, root.owner)
+            for name in sorted(DIRECTORIES, key=lambda name: name == "pending"):
+                if name == "pending":  # made last: who sees it sees a whole spool
+                    cls._create_files(root, group)
+                try:
+                    root.make_dir(name)
+                except FileExistsError:
+                    inner = root.sub(name)
+                    if inner.fd >= 0:
+                        own_directory(inner.fd, root.file_mode, root.owner)
+                    inner.close()
+            root.sync()
+        return cls(root)
+
+    @staticmethod
+    def _create_files(root: Dir, group: Optional[str]) -> None:
+        files = {
+            "README": README.encode("ascii"),
+            config.FILE: config.write({"group": group} if group else {}),
+        }
+        tmp = root.sub("tmp")
+        try:
+            for name, data in files.items():
+                if not root.has(name):
+                    temporary = f"{name}.{names.random_text(8)}"
+                    tmp.write(temporary, data, sync=True)
+                    try:
+                        tmp.publish(temporary, root, name)
+                    except FileExistsError:
+                        tmp.discard(temporary)  # another init was faster
+        finally:
+            tmp.close()
+
+    def dir(self, name: str) -> Dir:
+        """Return one of the spool's directories, opened on first use.
+
+        Raises:
+            StorageFailed: it is missing, or not a directory.
+        """
+        found = self._dirs.get(name)
+        if found is None:
+            with translated(self.path):
+                found = self._dirs[name] = self.root.sub(name)
+        return found
+
+    def close(self) -> None:
+        """Let all directories go."""
+        for directory in (self.root, *self._dirs.values()):
+            directory.close()
+        self._dirs.clear()
+
+    # --- settings ---------------------------------------------------------------------------------
+
+    def config_bytes(self) -> Optional[bytes]:
+        """Return config.json, or None where there is none.
+
+        Raises:
+            InvalidSetting: it cannot be read.
+        """
+        try:
+            return self.root.read(config.FILE, config.MAX_FILE)[0]
+        except FileNotFoundError:
+            return None
+        except (InvalidJob, OSError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InvalidSetting(f"{config.FILE} cannot be read: {reason}") from error
+
+    def write_config(self, data: bytes) -> None:
+        """Replace config.json in one step, durably."""
+        temporary = f"{config.FILE}.{names.random_text(8)}"
+        with translated(self.path):
+            tmp = self.dir("tmp")
+            tmp.write(temporary, data, sync=True)
+            tmp.rename(temporary, self.root, config.FILE)
+            self.root.sync()
+
+    def ring(self) -> None:
+        """Wake the workers, which watch pending/: by a file that is gone at once."""
+        bell = f".bell-{names.random_text(8)}"
+        with translated(self.path):
+            os.close(self.dir("pending").create(bell))
+            self.dir("pending").discard(bell)
+
+
+def _owner_to_be(path: str) -> Optional[Tuple[int, int]]:
+    """Return who is to own what is made in a spool, or None for whoever makes it.
+
+    Root leaves files behind that the spool's owner can run.
+    """
+    info = os.stat(path)
+    foreign = platform.effective_user() == 0 and info.st_uid != 0
+    return (info.st_uid, info.st_gid) if foreign else None
+
+
+def _refuse_other_use(path: str) -> None:
+    """Refuse to make a spool of a directory that holds other things: its modes would change.
+
+    A spool that another process is making just now, or that a crash left half made, is completed.
+    """
+    entries = set(os.listdir(path))
+    if "pending" not in entries and entries - {*DIRECTORIES, "README", config.FILE}:
+        raise BadInput(
+            f"{path} is not empty and not a spool", hint="name a directory that is not there yet"
+        )

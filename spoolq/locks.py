@@ -1,0 +1,65 @@
+"""Locks that the kernel frees when their holder dies; portalocker takes them.
+
+A lock belongs to the open file and is inherited with it, which is the point: a run holds its
+slot's lock as long as anything of it lives. So a lock is let go by closing, never by unlocking,
+which would unlock it for the heirs too. flock-style locks alone: POSIX record locks vanish when
+any descriptor of the file closes.
+
+portalocker is imported on first use: it costs more than starting Python.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from typing import Iterator
+
+from spoolq.errors import Busy
+from spoolq.fsio import Dir
+
+_POLL = 0.01
+
+
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Take a lock without waiting; False if somebody else holds it.
+
+    Raises:
+        OSError: locks do not work here.
+    """
+    import portalocker
+
+    flags = portalocker.LockFlags.SHARED if shared else portalocker.LockFlags.EXCLUSIVE
+    try:
+        portalocker.lock(descriptor, flags | portalocker.LockFlags.NON_BLOCKING)
+    except portalocker.AlreadyLocked:
+        return False
+    except portalocker.LockException as error:
+        cause = error.__cause__ or error.__context__
+        raise cause if isinstance(cause, OSError) else OSError(37, str(error)) from error
+    return True
+
+
+@contextmanager
+def held(directory: Dir, name: str, *, patience: float = 10.0) -> Iterator[None]:
+    """Hold the lock of a file that stays: made where absent, never removed.
+
+    Args:
+        patience: seconds to wait for it.
+
+    Raises:
+        Busy: somebody else held it all that time.
+    """
+    try:
+        descriptor = directory.create(name)
+    except FileExistsError:
+        descriptor = directory.open_lock(name)
+    try:
+        deadline = time.monotonic() + patience
+        while not try_lock(descriptor):
+            if time.monotonic() > deadline:
+                raise Busy(f"somebody holds {os.path.join(directory.path, name)}")
+            time.sleep(_POLL)
+        yield
+    finally:
+        os.close(descriptor)

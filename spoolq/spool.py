@@ -1,0 +1,295 @@
+"""The directories of a spool and every legal move of a job; nobody else moves one.
+
+    tmp/ ──publish──▶ pending/ ──claim──▶ processing/ ──finish──▶ completed/
+                      │ ▲ ▲ ▲ ◀─give_back─ │  ↻ take_over  │
+    a drop ──adopt────┘ │ │ └──promote────── failed/ ◀──────┤
+                        │ └────requeue────── failed/, dead/ │
+                        bury ──────────────▶ dead/ ◀────────┘
+
+Every arrow is one rename, so a job is in exactly one state at every instant. What a crash, a kill
+or a power cut leaves, arrow by arrow:
+
+publish     The file is written and synced in tmp/, renamed, the directory synced; only then is
+            the id told. Before the rename there is litter in tmp/, never acknowledged; after it
+            there is the job, acknowledged or not.
+adopt       Before it the drop, after it the job: both will be looked at again.
+claim       Counts the attempt in the same rename. After it the job is in processing/ under its
+            worker's name; if that worker is dead, recovery takes it over.
+finish      Record, then move. The outcome is written in the worker's own directory, its data
+            synced, and renamed over the claim. After that the outcome is known to whoever finds
+            the claim, and the move is finished by anyone: the job does not run again.
+take_over   A claim in a dead worker's name becomes one in the recoverer's. The rename has one
+            winner; if the winner dies too, the next recovery takes it over in turn.
+others      Before the rename the old state, after it the new one; nothing is in between.
+
+A rename that finds its file gone has lost a race, which is an answer: such methods return None
+or False. All other OSErrors leave by way of `storage_error`.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
+
+from spoolq import instants, locks, names
+from spoolq.errors import IdTaken, OutcomeUnknown, StorageFailed, WorkerLost
+from spoolq.fsio import Dir, write_together
+from spoolq.layout import LOOK_ORDER, Layout, storage_error, translated
+from spoolq.names import Name
+
+
+class Record(NamedTuple):
+    """The end of a run: the job's file as it will be, and where it goes."""
+
+    claim: Name
+    data: bytes
+    state: str
+    stamp: str
+    attempt: int
+
+
+class Report(NamedTuple):
+    """What `finish` did: the new name of each claim, None where it was lost; and what went wrong.
+
+    A claim that is not in `done` is not finished; finishing it again is harmless.
+    """
+
+    done: Dict[Name, Optional[Name]]
+    error: Optional[OSError]
+
+
+class SpoolDir(Layout):
+    """A spool's directories, held open, and the moves between them."""
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    def locate(self, wanted: Iterable[str]) -> Dict[str, tuple[str, str]]:
+        """Return state and file name of each of these ids that exists.
+
+        RACE: a listing may miss a file that moves meanwhile, so what is missing is looked for
+        twice (test_locate_looks_twice_before_it_says_none).
+        """
+        found: Dict[str, tuple[str, str]] = {}
+        missing: Set[str] = set(wanted)
+        for state in LOOK_ORDER * 2:
+            if not missing:
+                break
+            for filename in self.dir(state).scan():
+                job_id = names.id_in(filename)
+                if job_id in missing:
+                    found[job_id] = (state, filename)
+            missing -= set(found)
+        return found
+
+    # --- producing --------------------------------------------------------------------------------
+
+    def publish(self, files: Mapping[Name, bytes], durability: str = "full") -> None:
+        """Put new jobs into pending/; when it returns, they survive a power cut.
+
+        Raises:
+            StorageFull, StorageFailed: none of them was enqueued.
+            OutcomeUnknown: some or all were, but the last sync failed.
+        """
+        sync = durability != "none"
+        published: List[str] = []
+        tmp, pending = self.dir("tmp"), self.dir("pending")
+        waiting = [str(name) for name in files]
+        with translated(tmp.path):
+            write_together(tmp, {str(name): data for name, data in files.items()}, sync=sync)
+        try:
+            for name in files:
+                tmp.publish(str(name), pending, str(name))
+                published.append(name.id)
+            if sync:
+                pending.sync()
+        except OSError as error:
+            for filename in waiting[len(published) :]:
+                tmp.discard(filename)
+            if not published:
+                raise storage_error(error, pending.path) from error
+            raise OutcomeUnknown(
+                f"{len(published)} of {len(files)} jobs are in {pending.path}, but the disk did "
+                f"not confirm it: {error.strerror}",
+                published,
+                hint="look them up with spoolq show ID before you enqueue them again",
+            ) from error
+
+    def publish_new_ids(
+        self, files: Mapping[Name, bytes], given: Set[str], durability: str = "full"
+    ) -> None:
+        """As `publish`, with ids that were given: refused where one exists, in any state.
+
+        Raises:
+            IdTaken: and nothing was enqueued.
+        """
+        with locks.held(self.dir("tmp"), ".ids"):
+            taken = self.locate(given)
+            for job_id, (state, filename) in taken.items():
+                raise IdTaken(
+                    f"there is a job {job_id!r} already; it is {state}",
+                    where=os.path.join(self.path, state, filename),
+                    hint="choose another id, or leave it out",
+                )
+            self.publish(files, durability)
+
+    def adopt(self, filename: str, name: Name) -> bool:
+        """Give a dropped file the name of the form; False if somebody else was faster."""
+        pending = self.dir("pending")
+        try:
+            pending.move(filename, pending, str(name))
+        except (FileNotFoundError, FileExistsError):
+            return False
+        return True
+
+    def bury(self, state: str, filename: str, own_name: str) -> Optional[str]:
+        """Put what is no job into dead/, byte for byte, under its own name or one beside it.
+
+        Returns:
+            The name in dead/, or None if it is gone.
+        """
+        stem = own_name[: -len(names.SUFFIX)] if own_name.endswith(names.SUFFIX) else own_name
+        for number in range(10_000):
+            target = f"{stem[:200]}.{number}{names.SUFFIX}" if number else own_name
+            try:
+                self.dir(state).move(filename, self.dir("dead"), target)
+            except FileNotFoundError:
+                return None
+            except FileExistsError:
+                continue
+            return target
+        raise StorageFailed(f"dead/ is full of files named {own_name}")
+
+    # --- running ----------------------------------------------------------------------------------
+
+    def claim(
+        self, filename: str, name: Name, stamp: str, worker: str, slot: str
+    ) -> Optional[Name]:
+        """Claim a pending job to run it in a slot of a worker, whose locks are held.
+
+        The attempt is counted by the same rename: a job that kills its worker still uses it up.
+
+        Returns:
+            The claim, or None if the job is gone.
+        """
+        attempt = min(name.attempt + 1, names.MAX_ATTEMPT)
+        claim = Name(stamp, name.priority, attempt, name.id, worker, slot)
+        return self._claim_as(claim, "pending", filename)
+
+    def claim_to_change(
+        self, state: str, filename: str, name: Name, stamp: str, worker: str
+    ) -> Optional[Name]:
+        """Claim a waiting job to change it, not to run it: no attempt is counted."""
+        claim = Name(stamp, name.priority, name.attempt, name.id, worker, "change")
+        return self._claim_as(claim, state, filename)
+
+    def _claim_as(self, claim: Name, state: str, filename: str) -> Optional[Name]:
+        try:
+            self.dir(state).rename(filename, self.dir("processing"), str(claim))
+        except FileNotFoundError:
+            return None
+        return claim
+
+    def give_back(self, claim: Name, name: Name) -> Optional[Name]:
+        """Put a claim back into pending/ under its old time and attempt; None if it was lost."""
+        return self._move_on("processing", str(claim), "pending", name.waiting())
+
+    def finish(
+        self, worker_dir: Dir, records: Sequence[Record], durability: str = "full"
+    ) -> Report:
+        """Record the ends of runs and move the jobs on, with shared syncs.
+
+        Raises:
+            WorkerLost: the worker's directory is gone, and all its claims with it.
+        """
+        done: Dict[Name, Optional[Name]] = {}
+        touched: List[str] = []
+        outcomes = {f"{record.claim.slot}.outcome": record for record in records}
+        processing = self.dir("processing")
+        try:
+            for filename in outcomes:
+                worker_dir.discard(filename)
+            write_together(
+                worker_dir,
+                {filename: record.data for filename, record in outcomes.items()},
+                sync=durability != "none",
+            )
+            for filename, record in outcomes.items():
+                if not processing.has(str(record.claim)):
+                    worker_dir.discard(filename)
+                    done[record.claim] = None
+                    continue
+                # RACE: the claim can be moved by hand just now, which the format forbids; the
+                # record would bring it back (test_a_claim_taken_away_by_hand_is_lost).
+                worker_dir.rename(filename, processing, str(record.claim))
+                # CRASH: recorded and not moved; anyone finishes the move
+                # (test_a_recorded_outcome_is_finished_and_does_not_run_again).
+                done[record.claim] = self.finish_move(
+                    record.claim, record.state, record.stamp, record.attempt
+                )
+                touched.append(record.state)
+            if durability == "full":
+                for name in dict.fromkeys([*touched, "processing"]):
+                    self.dir(name).sync()
+        except OSError as error:
+            if not os.path.isdir(worker_dir.path) or worker_dir.stat().st_nlink == 0:
+                raise WorkerLost(f"{worker_dir.path} was removed") from error
+            return Report(done, error)
+        return Report(done, None)
+
+    def finish_move(self, claim: Name, state: str, stamp: str, attempt: int) -> Optional[Name]:
+        """Move a claim whose outcome is recorded to its next state; None if it was lost."""
+        return self._move_on(
+            "processing", str(claim), state, claim.waiting(stamp=stamp, attempt=attempt)
+        )
+
+    def take_over(self, claim: Name, worker: str, slot: str) -> Optional[Name]:
+        """Make a dead worker's claim one of `worker`; None if another recoverer was faster."""
+        mine = claim._replace(worker=worker, slot=slot)
+        processing = self.dir("processing")
+        try:
+            processing.rename(str(claim), processing, str(mine))
+        except FileNotFoundError:
+            return None
+        return mine
+
+    def put_back_stray(self, filename: str) -> bool:
+        """Return a file in processing/ that names no worker to pending/; False if it is gone."""
+        try:
+            self.dir("processing").move(filename, self.dir("pending"), filename)
+        except (FileNotFoundError, FileExistsError):
+            return False
+        return True
+
+    # --- waiting again, and the end ---------------------------------------------------------------
+
+    def promote(self, filename: str, name: Name) -> Optional[Name]:
+        """Let a failed job whose time has come wait in pending/ again; None if it is gone."""
+        return self._move_on("failed", filename, "pending", name.waiting())
+
+    def requeue(
+        self, state: str, filename: str, name: Name, stamp: str, attempt: int
+    ) -> Optional[Name]:
+        """Let a failed or dead job run again, not before `stamp`; None if it is gone."""
+        return self._move_on(state, filename, "pending", name.waiting(stamp=stamp, attempt=attempt))
+
+    def remove(self, state: str, filename: str) -> bool:
+        """Remove an ended job for good; False if it is gone already."""
+        try:
+            self.dir(state).unlink(filename)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _move_on(self, state: str, filename: str, target: str, name: Name) -> Optional[Name]:
+        while True:
+            try:
+                self.dir(state).move(filename, self.dir(target), str(name))
+            except FileNotFoundError:
+                return None
+            except FileExistsError:
+                # A restored backup, or an id used twice: nothing is written over.
+                moment = instants.from_stamp(name.stamp) + timedelta(microseconds=1)
+                name = name._replace(stamp=instants.to_stamp(moment))
+                continue
+            return name

@@ -1,0 +1,69 @@
+"""Who may write where commands come from: a spool is a crontab.
+
+Whoever can put a file into a spool runs commands as its worker, so a worker refuses a spool that
+others may write to, by the rule that sshd applies to its files (StrictModes).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Iterator, Optional, Sequence
+
+from spoolq import platform
+from spoolq.errors import UnsafeSpool
+
+
+def require_safe(path: str, inner: Sequence[str], group: Optional[str]) -> None:
+    """Refuse a spool in which somebody else could put commands.
+
+    The spool, the directories `inner` in it and every directory above must belong to root or to
+    this user and be writable to nobody else, save a sticky directory above, the owner's private
+    group, or `group`, the one named when the spool was made.
+
+    Raises:
+        UnsafeSpool: with the path and the command that mends it.
+    """
+    if platform.WINDOWS:
+        return
+    real = os.path.realpath(path)
+    named = platform.group_id(group) if group else None
+    user = platform.effective_user()
+    for place in (real, *(os.path.join(real, name) for name in inner)):
+        info = os.lstat(place)
+        _require_owner(place, info, user)
+        if platform.may_others_write(info, named):
+            _refuse(place, info)
+    for place in _above(real):
+        info = os.lstat(place)
+        _require_owner(place, info, user)
+        if platform.may_others_write(info, None) and not info.st_mode & stat.S_ISVTX:
+            _refuse(place, info)
+
+
+def trusts(info: os.stat_result, group: Optional[str]) -> bool:
+    """Say whether a file in a safe spool comes from somebody who may run commands there."""
+    return platform.WINDOWS or bool(group) or info.st_uid in (0, platform.effective_user())
+
+
+def _above(path: str) -> Iterator[str]:
+    while path != os.path.dirname(path):
+        path = os.path.dirname(path)
+        yield path
+
+
+def _require_owner(path: str, info: os.stat_result, user: int) -> None:
+    if info.st_uid not in (0, user):
+        raise UnsafeSpool(
+            f"{path} belongs to user {info.st_uid}, who could put commands here that would run "
+            f"as user {user}",
+            hint=f"run the worker as user {info.st_uid}, or: chown {user} {path}",
+        )
+
+
+def _refuse(path: str, info: os.stat_result) -> None:
+    who = "everybody" if info.st_mode & stat.S_IWOTH else f"group {info.st_gid}"
+    bits = "go-w" if info.st_mode & stat.S_IWOTH else "g-w"
+    raise UnsafeSpool(
+        f"{path} can be written by {who}, who could put commands here", hint=f"chmod {bits} {path}"
+    )

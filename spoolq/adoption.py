@@ -1,0 +1,205 @@
+"""Dropped files become jobs: any program may put a file with a new name into pending/.
+
+A file that is a job gets a name of the form by one rename. One that does not parse is left alone
+while somebody has it open for writing and until it has stood still for `settle` seconds of this
+worker's own clock; then it goes to dead/, byte for byte. What is not a regular file goes there at
+once and is never opened. No bad file stops or slows the others.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+from spoolq import instants, locks, names, platform, trust
+from spoolq.config import Settings
+from spoolq.errors import Busy, InvalidJob
+from spoolq.fsio import Dir, read_all
+from spoolq.job import MAX_FILE, MAX_GIVEN, Job
+from spoolq.logs import logger, printable
+from spoolq.names import Name
+from spoolq.spool import SpoolDir
+
+
+class _Doubt(NamedTuple):
+    """A file that does not parse: what it looked like, and since when it has stood still."""
+
+    size: int
+    mtime_ns: int
+    since: float
+
+
+class Unreadable(InvalidJob):
+    """A file that is no job now, and may become one while somebody writes it."""
+
+    def __init__(self, reason: InvalidJob, size: int, mtime_ns: int, has_writer: bool) -> None:
+        super().__init__(str(reason), hint=reason.hint)
+        self.size = size
+        self.mtime_ns = mtime_ns
+        self.has_writer = has_writer
+
+
+def read_job(
+    directory: Dir, filename: str, settings: Settings, limit: int = MAX_FILE
+) -> Tuple[Job, datetime]:
+    """Read a job file that anybody may have put there.
+
+    Returns:
+        The job and the instant of its file's last change.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        Unreadable: it does not parse, or not yet.
+        InvalidJob: it is not a regular file, or comes from somebody who may run nothing here.
+    """
+    try:
+        descriptor = directory.open_file(filename)
+    except PermissionError as error:
+        raise InvalidJob(f"cannot be read: {error.strerror}") from None
+    try:
+        info = os.fstat(descriptor)
+        if not trust.trusts(info, settings.group):
+            raise InvalidJob(f"belongs to user {info.st_uid}, who may not run commands here")
+        try:
+            job = Job.from_bytes(read_all(descriptor, limit), limit)
+        except InvalidJob as error:
+            info = os.fstat(descriptor)
+            raise Unreadable(
+                error, info.st_size, info.st_mtime_ns, platform.has_writer(descriptor)
+            ) from None
+        return job, instants.from_epoch(info.st_mtime_ns / 1e9)
+    finally:
+        os.close(descriptor)
+
+
+class Intake:
+    """The files in pending/ that are not, or not yet, jobs in the form."""
+
+    def __init__(
+        self,
+        spool: SpoolDir,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._spool = spool
+        self._clock = clock
+        self._monotonic = monotonic
+        self._doubts: Dict[str, _Doubt] = {}
+
+    def doubts(self, filename: str) -> bool:
+        """Say whether this file has been seen not to parse, and is watched."""
+        return filename in self._doubts
+
+    def is_idle(self) -> bool:
+        """Say whether nothing is watched."""
+        return not self._doubts
+
+    def ripe(self, settings: Settings) -> List[str]:
+        """Return the watched files that have stood still for long enough to be judged."""
+        now = self._monotonic()
+        return [
+            filename
+            for filename, doubt in self._doubts.items()
+            if now - doubt.since >= settings.settle
+        ]
+
+    def patience(self, settings: Settings) -> Optional[float]:
+        """Return the seconds until a watched file has stood still for long enough, or None."""
+        now = self._monotonic()
+        waits = [doubt.since + settings.settle - now for doubt in self._doubts.values()]
+        return max(min(waits), 0.05) if waits else None
+
+    def admit(self, filenames: Iterable[str], settings: Settings) -> List[str]:
+        """Look at files of pending/ and return the names under which jobs can be claimed now."""
+        ready: List[str] = []
+        with_ids: List[Tuple[str, Name]] = []
+        for filename in filenames:
+            if self._is_unchanged(filename, settings):
+                continue
+            formed = names.parse(filename)
+            limit = MAX_FILE if formed else MAX_GIVEN
+            try:
+                job, changed_at = read_job(self._spool.dir("pending"), filename, settings, limit)
+            except FileNotFoundError:
+                self._doubts.pop(filename, None)
+            except Unreadable as error:
+                self.doubt(filename, error, settings)
+            except InvalidJob as error:
+                self._bury(filename, error)
+            except OSError as error:
+                logger.warning("pending/%s: %s", filename, error.strerror)
+            else:
+                self._doubts.pop(filename, None)
+                if formed:
+                    ready.append(filename)
+                    continue
+                name = self._name(filename, job, changed_at)
+                _warn_of_strangers(job, name)
+                if "id" in job.fields:
+                    with_ids.append((filename, name))
+                elif self._spool.adopt(filename, name):
+                    ready.append(str(name))
+        return ready + self._admit_given_ids(with_ids)
+
+    def doubt(self, filename: str, error: Unreadable, settings: Settings) -> None:
+        """Watch a file that does not parse, and bury it when it has stood still for long enough."""
+        now = self._monotonic()
+        seen = self._doubts.get(filename)
+        still = seen is not None and (seen.size, seen.mtime_ns) == (error.size, error.mtime_ns)
+        if not still or error.has_writer or seen is None:
+            self._doubts[filename] = _Doubt(error.size, error.mtime_ns, now)
+        elif now - seen.since >= settings.settle:
+            self._bury(filename, error)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _is_unchanged(self, filename: str, settings: Settings) -> bool:
+        """Say whether a watched file need not be read again yet."""
+        seen = self._doubts.get(filename)
+        if seen is None or self._monotonic() - seen.since >= settings.settle:
+            return False
+        try:
+            info = self._spool.dir("pending").stat(filename)
+        except OSError:
+            return False
+        return (info.st_size, info.st_mtime_ns) == (seen.size, seen.mtime_ns)
+
+    def _name(self, filename: str, job: Job, changed_at: datetime) -> Name:
+        instant = job.run_at or min(changed_at, self._clock())
+        job_id = job.fields.get("id") or names.id_from_stem(filename)
+        return Name(instants.to_stamp(instant), job.priority, 0, job_id)
+
+    def _admit_given_ids(self, drops: List[Tuple[str, Name]]) -> List[str]:
+        """Adopt drops that bring their ids, unless an id exists: nothing tells two jobs apart then.
+
+        RACE: two workers could find one id free at once, so this is done under the lock that
+        `enqueue --id` takes (test_two_drops_with_one_id_run_once).
+        """
+        if not drops:
+            return []
+        ready = []
+        try:
+            with locks.held(self._spool.dir("tmp"), ".ids", patience=0):
+                taken = set(self._spool.locate(name.id for _, name in drops))
+                for filename, name in drops:
+                    if name.id in taken:
+                        self._bury(filename, InvalidJob("this id is taken", path=("id",)))
+                    elif self._spool.adopt(filename, name):
+                        taken.add(name.id)
+                        ready.append(str(name))
+        except Busy:
+            pass  # somebody else is at it; the drops are still there in a second
+        return ready
+
+    def _bury(self, filename: str, reason: InvalidJob) -> None:
+        self._doubts.pop(filename, None)
+        buried = self._spool.bury("pending", filename, filename)
+        if buried is not None:
+            logger.warning("no job, now dead/%s: %s", printable(buried), reason)
+
+
+def _warn_of_strangers(job: Job, name: Name) -> None:
+    for field, meant in job.unknown_fields().items():
+        hint = f"; did you mean {meant!r}?" if meant else ""
+        logger.warning("%s: the field %r means nothing to spoolq%s", name.id, field, hint)

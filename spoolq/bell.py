@@ -1,0 +1,72 @@
+"""Sleep until something happens: a descriptor becomes readable, a bell is rung, time passes.
+
+The one place where a worker waits. `ring` may be called from any thread; signals ring by
+themselves.
+"""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import socket
+from typing import List, Optional
+
+
+class Bell:
+    """A selector with a doorbell."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._outside, self._inside = socket.socketpair()
+        for end in (self._outside, self._inside):
+            end.setblocking(False)
+        self._selector.register(self._inside, selectors.EVENT_READ, None)
+        self._rang = False
+
+    def ring(self) -> None:
+        """Wake the sleeper; ringing a bell that rings already changes nothing."""
+        try:
+            self._outside.send(b"!")
+        except (BlockingIOError, OSError):
+            pass  # it rings already, or nobody sleeps here any more
+
+    def rang(self) -> bool:
+        """Say whether it was rung since the last call."""
+        rang, self._rang = self._rang, False
+        return rang
+
+    def rings_on_signals(self) -> None:
+        """Let every signal that has a handler wake the sleeper too."""
+        signal.set_wakeup_fd(self._outside.fileno(), warn_on_full_buffer=False)
+
+    def watch(self, descriptor: int) -> None:
+        """Wake the sleeper when this descriptor becomes readable."""
+        self._selector.register(descriptor, selectors.EVENT_READ, descriptor)
+
+    def forget(self, descriptor: int) -> None:
+        """Watch a descriptor no more; before it is closed."""
+        self._selector.unregister(descriptor)
+
+    def wait(self, seconds: Optional[float]) -> List[int]:
+        """Sleep at most so long and return the descriptors that are readable."""
+        ready = []
+        for key, _ in self._selector.select(seconds):
+            if key.data is None:
+                self._rang = True
+                self._drain()
+            else:
+                ready.append(key.data)
+        return ready
+
+    def _drain(self) -> None:
+        try:
+            while self._inside.recv(4096):
+                pass
+        except BlockingIOError:
+            pass  # silent again
+
+    def close(self) -> None:
+        """Let all descriptors go."""
+        self._selector.close()
+        self._outside.close()
+        self._inside.close()

@@ -1,0 +1,196 @@
+"""A worker's identity: a directory with a lock in it, alive while the lock is held.
+
+    workers/web1-4121-x7f3kq/
+        lock            held from before the directory can be seen until the process ends
+        worker.json     who this is, for people and for `worker list`
+        0.lock 1.lock   one for each slot in use: held by the run, inherited by its command
+        0.outcome       the end of a run, in the making
+        stop            requests of others: stop, stop.now, cancel.ID
+
+Death is noticed without clocks: the kernel frees the locks. `lock` is close-on-exec, so it tells of
+the worker; a slot's lock is inherited, so it tells of what is left of a run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from typing import Any, Dict, List, Optional
+
+from spoolq import locks, names, platform
+from spoolq.fsio import Dir, read_all, write_all
+from spoolq.layout import translated
+from spoolq.spool import SpoolDir
+
+LOCK = "lock"
+CARD = "worker.json"
+_NOTE_SIZE = 512
+_CARD_SIZE = 1024  # written at full length, so that it can be changed on a full disk
+
+
+def slot_lock(slot: str) -> str:
+    """Return the name of a slot's lock file."""
+    return f"{slot}.lock"
+
+
+class Lease:
+    """The right to claim jobs under a name, until it is left or the process ends."""
+
+    def __init__(self, spool: SpoolDir, name: str, directory: Dir, lock: int) -> None:
+        self.spool = spool
+        self.name = name
+        self.dir = directory
+        self.card: Dict[str, Any] = {}
+        self._lock = lock
+        self._inode = directory.stat().st_ino
+
+    @classmethod
+    def start(cls, spool: SpoolDir, card: Dict[str, Any]) -> Lease:
+        """Become a worker: make the directory in tmp/, lock it, then show it.
+
+        So no one ever sees a living worker unlocked. `card` is what `worker list` shows beside
+        the process itself.
+        """
+        name = names.new_worker(socket.gethostname(), os.getpid())
+        with translated(spool.path):
+            tmp = spool.dir("tmp")
+            tmp.make_dir(name)
+            directory = tmp.sub(name)
+            lock = directory.create(LOCK)
+            if not locks.try_lock(lock):
+                raise OSError(37, "the lock of a new file is held: do locks work here?", LOCK)
+            lease = cls(spool, name, directory, lock)
+            lease.card = {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "boot": platform.boot_id(),
+                **card,
+            }
+            directory.write(CARD, lease._card_bytes(), sync=False)
+            # RACE: a sweeper looks only into workers/, where a directory appears with its lock
+            # held (test_a_worker_that_starts_is_never_taken_for_dead).
+            tmp.rename(name, spool.dir("workers"), name)
+            directory.path = os.path.join(spool.dir("workers").path, name)
+        return lease
+
+    def note(self, **changes: str) -> None:
+        """Change what worker.json says, in place: that works on a full disk too."""
+        self.card.update({key: str(value)[:300] for key, value in changes.items()})
+        descriptor = self.dir.open_lock(CARD)
+        try:
+            write_all(descriptor, self._card_bytes())
+        finally:
+            os.close(descriptor)
+
+    def _card_bytes(self) -> bytes:
+        return json.dumps(self.card).encode("utf-8")[: _CARD_SIZE - 1].ljust(_CARD_SIZE - 1) + b"\n"
+
+    def is_ours(self) -> bool:
+        """Say whether the spool and workers/W are still the directories of the start."""
+        try:
+            same_spool = os.path.samestat(os.stat(self.spool.path), self.spool.root.stat())
+            return same_spool and self.spool.dir("workers").stat(self.name).st_ino == self._inode
+        except OSError:
+            return False
+
+    def take_slot(self, slot: str) -> Optional[int]:
+        """Lock a slot with a fresh descriptor; None if something of an older run still holds it."""
+        try:
+            descriptor = self.dir.open_lock(slot_lock(slot))
+        except FileNotFoundError:
+            descriptor = self.dir.create(slot_lock(slot))
+        if locks.try_lock(descriptor):
+            return descriptor
+        os.close(descriptor)
+        return None
+
+    def requests(self) -> List[str]:
+        """Return what others ask of this worker: stop, stop.now, cancel.ID."""
+        return [
+            entry
+            for entry in self.dir.list()
+            if entry in ("stop", "stop.now") or entry.startswith("cancel.")
+        ]
+
+    def leave(self) -> None:
+        """Stop being a worker: remove the directory, then let its lock go.
+
+        The caller has no claims left. What cannot be removed is left for the next sweep.
+        """
+        try:
+            if self.is_ours():
+                clear(self.spool, self.name, self.dir)
+        except OSError:
+            pass  # the next sweep removes what is left: its lock is free from now on
+        finally:
+            os.close(self._lock)
+            self.dir.close()
+
+
+def write_slot(descriptor: int, claim: str, pid: int, started: float, boot: str) -> None:
+    """Write into a slot's file which process leads the run of which claim, and its start."""
+    text = json.dumps({"claim": claim, "pid": pid, "started": started, "boot": boot}) + "\n"
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    write_all(descriptor, text.encode("ascii").ljust(_NOTE_SIZE))
+
+
+def read_slot(spool: SpoolDir, worker: str, slot: str, claim: str) -> Dict[str, Any]:
+    """Return what a slot's file says of this claim's run; {} where it says nothing."""
+    return _read_json(spool, worker, slot_lock(slot), claim=claim)
+
+
+def read_card(spool: SpoolDir, worker: str) -> Dict[str, Any]:
+    """Return what a worker's worker.json says; {} where it says nothing."""
+    return _read_json(spool, worker, CARD)
+
+
+def _read_json(spool: SpoolDir, worker: str, filename: str, **must_have: str) -> Dict[str, Any]:
+    try:
+        directory = spool.dir("workers").sub(worker)
+    except OSError:
+        return {}
+    try:
+        descriptor = directory.open_file(filename)
+        try:
+            value = json.loads(read_all(descriptor, _CARD_SIZE))
+        finally:
+            os.close(descriptor)
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            raise
+        return {}  # half-written or foreign: it says nothing
+    finally:
+        directory.close()
+    if not isinstance(value, dict) or any(value.get(k) != v for k, v in must_have.items()):
+        return {}
+    return value
+
+
+def probe(spool: SpoolDir, worker: str, filename: str = LOCK) -> str:
+    """Say whether a lock is "held", "free" or "missing", without disturbing it.
+
+    The probe takes a shared lock, so two who look at once do not see each other. "held" may be
+    false for an instant (a sibling between vfork and exec); "free" is never false.
+    """
+    try:
+        directory = spool.dir("workers").sub(worker)
+    except FileNotFoundError:
+        return "missing"
+    try:
+        descriptor = directory.open_lock(filename)
+    except FileNotFoundError:
+        return "missing"
+    finally:
+        directory.close()
+    try:
+        return "free" if locks.try_lock(descriptor, shared=True) else "held"
+    finally:
+        os.close(descriptor)
+
+
+def clear(spool: SpoolDir, worker: str, directory: Dir) -> None:
+    """Remove the directory of a worker that is dead or leaves; requests in it go with it."""
+    for entry in directory.list():
+        directory.discard(entry)
+    spool.dir("workers").rmdir(worker)

@@ -1,0 +1,101 @@
+"""What the commands printed, and what spoolq itself says of its work.
+
+A run's log is `logs/<id>.a<attempt>.<claim time>.log`: both streams in order, written by the
+command itself, unsynced. A run that printed nothing leaves none. This module alone configures
+logging.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from typing import List, NamedTuple, Optional, TextIO
+
+from spoolq.fsio import Dir
+from spoolq.names import Name
+
+logger = logging.getLogger("spoolq")
+
+_LOG = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_-]{0,63})\.a(\d{1,6})\.(\d{8}T\d{12}Z)\.log", re.ASCII)
+
+
+class LogName(NamedTuple):
+    """Whose output a log file holds; times sort as text."""
+
+    id: str
+    attempt: int
+    stamp: str
+
+    def __str__(self) -> str:
+        return f"{self.id}.a{self.attempt}.{self.stamp}.log"
+
+
+def log_name(claim: Name) -> LogName:
+    """Return the name of the log of a claim's run; a takeover does not change it."""
+    return LogName(claim.id, claim.attempt, claim.stamp)
+
+
+def parse(filename: str) -> Optional[LogName]:
+    """Return what a log's file name says, or None for another file."""
+    match = _LOG.fullmatch(filename)
+    return LogName(match.group(1), int(match.group(2)), match.group(3)) if match else None
+
+
+def of_job(logs: Dir, job_id: str) -> List[LogName]:
+    """Return the logs of a job, the oldest first."""
+    prefix = f"{job_id}.a"
+    found = (parse(entry) for entry in logs.scan() if entry.startswith(prefix))
+    return sorted(
+        (name for name in found if name and name.id == job_id), key=lambda name: name.stamp
+    )
+
+
+def close_log(logs: Dir, name: LogName, descriptor: int) -> None:
+    """Close the log of a run that has ended, and remove it if nothing was printed."""
+    silent = os.fstat(descriptor).st_size == 0
+    os.close(descriptor)
+    if silent:
+        logs.discard(str(name))
+
+
+def tail(logs: Dir, name: LogName, size: int) -> str:
+    """Return the last `size` bytes of a log as text, "" where there is none."""
+    try:
+        descriptor = logs.open_file(str(name))
+    except OSError:
+        return ""
+    try:
+        length = os.fstat(descriptor).st_size
+        os.lseek(descriptor, max(length - size, 0), os.SEEK_SET)
+        data = os.read(descriptor, size)
+    finally:
+        os.close(descriptor)
+    return data.decode("utf-8", "replace").replace("\0", "\ufffd")
+
+
+def configure(stream: Optional[TextIO] = None, *, verbose: bool = False) -> None:
+    """Send spoolq's own log lines to a stream: time, level, text; control characters escaped."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)-7s %(message)s"))
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.propagate = False
+
+
+class _OneLine(logging.Formatter):
+    """Names and commands are hostile: nothing of them may move the terminal's cursor."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.exc_info else printable(text)
+
+
+def printable(text: str) -> str:
+    """Return text with every character that a terminal would act on written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

@@ -1,0 +1,265 @@
+"""Claims of dead workers, and what is left of them, back to where they belong.
+
+Every worker does this at its start and once a second. For each claim whose worker's lock is free,
+or whose worker has no directory:
+
+1. If the outcome is recorded, the move is finished; the job does not run again.
+2. What is left of the run is ended (or, with `orphans: wait`, waited for).
+3. The claim is taken over: renamed to this worker. Losing that rename is losing the race.
+4. The winner records `worker lost` and finishes the claim as its own.
+
+No lock is needed between recoverers: each step has one winner, and a recoverer that dies leaves a
+claim in its own name, which the next one finds in turn.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
+
+from spoolq import instants, lease, names, platform
+from spoolq.adoption import read_job
+from spoolq.config import Settings
+from spoolq.errors import InvalidJob
+from spoolq.job import CANCELLED, LOST, Entry, Job, next_place
+from spoolq.lease import Lease
+from spoolq.logs import logger
+from spoolq.names import Name
+from spoolq.processes import Ending, Marks, find
+from spoolq.spool import Record, SpoolDir
+
+LITTER_AGE = 86_400.0  # seconds after which a file in tmp/ has been left by somebody who died
+
+
+class Taken(NamedTuple):
+    """A claim taken over: to be recorded by its new owner with this entry."""
+
+    claim: Name
+    job: Job
+    created_at: datetime
+    entry: Entry
+
+
+class Recovery:
+    """One worker's view of the others: who is dead, and what they left."""
+
+    def __init__(
+        self,
+        spool: SpoolDir,
+        own: Lease,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._spool = spool
+        self._own = own
+        self._clock = clock
+        self._monotonic = monotonic
+        self._endings: Dict[Name, Ending] = {}
+        self._told: Set[Name] = set()
+        self._network = platform.network_filesystem(spool.path)
+
+    def patience(self) -> Optional[float]:
+        """Return the seconds until the end of an orphan's run wants another look, or None."""
+        return min((ending.patience() for ending in self._endings.values()), default=None)
+
+    def look(self, settings: Settings, known: Set[Name]) -> List[Taken]:
+        """Look at all claims and take over those of the dead.
+
+        Args:
+            known: this worker's own claims; one in its name that is not among them is the fruit
+                of a rename whose reply was lost, and is recovered too.
+        """
+        taken = []
+        alive: Dict[str, str] = {}
+        orphans: Set[Name] = set()
+        for filename in self._spool.dir("processing").list():
+            if not names.is_job(filename):
+                continue
+            claim = names.parse(filename)
+            if claim is None or claim.worker is None:
+                if self._spool.put_back_stray(filename):
+                    logger.warning("processing/%s names no worker: back to pending/", filename)
+                continue
+            if claim in known:
+                continue
+            if claim.worker not in alive:
+                alive[claim.worker] = self._state_of(claim.worker)
+            if alive[claim.worker] == "held":
+                continue
+            orphans.add(claim)
+            found = self._recover(claim, settings)
+            if found is not None:
+                taken.append(found)
+        self._endings = {k: v for k, v in self._endings.items() if k in orphans}
+        self._told &= orphans
+        return taken
+
+    def sweep(self) -> None:
+        """Remove the directories of dead workers that no claim names any more.
+
+        RACE: a worker may claim, die and be looked for in any order, so the claims are listed
+        after its lock was found free (test_a_dead_workers_directory_outlives_its_claims).
+        """
+        for worker in self._spool.dir("workers").list():
+            if worker == self._own.name or not names.is_worker(worker):
+                continue
+            if self._state_of(worker) == "held":
+                continue
+            claims = (names.parse(entry) for entry in self._spool.dir("processing").list())
+            if any(claim and claim.worker == worker for claim in claims):
+                continue
+            try:
+                directory = self._spool.dir("workers").sub(worker)
+                try:
+                    lease.clear(self._spool, worker, directory)
+                finally:
+                    directory.close()
+            except OSError as error:
+                logger.debug("workers/%s stays: %s", worker, error.strerror)
+
+    def sweep_litter(self) -> None:
+        """Remove what died in the making: files and directories in tmp/ older than a day."""
+        tmp = self._spool.dir("tmp")
+        oldest = self._clock().timestamp() - LITTER_AGE
+        for entry in tmp.list():
+            try:
+                if entry.startswith(".") or tmp.stat(entry).st_mtime > oldest:
+                    continue
+                try:
+                    tmp.unlink(entry)
+                except (IsADirectoryError, PermissionError):
+                    directory = tmp.sub(entry)
+                    for inner in directory.list():
+                        directory.discard(inner)
+                    directory.close()
+                    tmp.rmdir(entry)
+            except OSError as error:
+                logger.debug("tmp/%s stays: %s", entry, error.strerror)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _state_of(self, worker: str) -> str:
+        """Say whether a worker is "held" (alive), or else "free" or "missing" (dead)."""
+        if worker == self._own.name:
+            return "missing"  # a claim in our own name that we do not know of
+        state = lease.probe(self._spool, worker)
+        if state != "held" and self._network is not None:
+            card = lease.read_card(self._spool, worker)
+            if card.get("boot") != platform.boot_id():
+                # Another host's locks may be out of sight here, so nothing is certain.
+                return "held"
+        return state
+
+    def _recover(self, claim: Name, settings: Settings) -> Optional[Taken]:
+        processing = self._spool.dir("processing")
+        try:
+            job, created_at = read_job(processing, str(claim), settings)
+        except FileNotFoundError:
+            return None  # somebody else recovered it
+        except InvalidJob as error:
+            self._give_back(claim, error)
+            return None
+        entry = job.recorded(claim.attempt, claim.stamp)
+        if entry is not None:
+            self._finish_move(claim, job, entry, settings)
+            return None
+        if not self._run_is_over(claim, settings):
+            return None
+        cancelled = self._was_to_be_cancelled(claim)
+        mine = self._spool.take_over(claim, self._own.name, f"r{names.random_text(6)}")
+        if mine is None:
+            return None
+        # RACE: between the look and the takeover another recoverer may have recorded it
+        # (test_a_takeover_looks_again_before_it_records).
+        try:
+            job, created_at = read_job(processing, str(mine), settings)
+        except (FileNotFoundError, InvalidJob):
+            return None
+        entry = job.recorded(mine.attempt, mine.stamp)
+        if entry is not None:
+            self._finish_move(mine, job, entry, settings)
+            return None
+        return Taken(mine, job, created_at, self._lost(claim, cancelled))
+
+    def _lost(self, claim: Name, cancelled: bool) -> Entry:
+        return {
+            "attempt": claim.attempt,
+            "worker": claim.worker,
+            "started_at": instants.stamp_to_rfc3339(claim.stamp),
+            "finished_at": instants.to_rfc3339(self._clock()),
+            "error": CANCELLED if cancelled else LOST,
+        }
+
+    def _run_is_over(self, claim: Name, settings: Settings) -> bool:
+        """Push the end of an orphan's run on; True when nothing of it is left."""
+        assert claim.worker is not None and claim.slot is not None
+        ending = self._endings.get(claim)
+        if ending is None:
+            marks = self._marks(claim)
+            if not find(marks):
+                return self._lock_is_free(claim)
+            if settings.orphans == "wait":
+                self._tell(claim, "its worker is gone, its command still runs: waiting for it")
+                return False
+            self._tell(claim, "its worker is gone, its command still runs: ending it")
+            ending = self._endings[claim] = Ending(marks, settings.grace, self._monotonic)
+        return ending.is_over() and self._lock_is_free(claim)
+
+    def _lock_is_free(self, claim: Name) -> bool:
+        """Say whether nothing holds the slot's lock, not even what cannot be seen otherwise."""
+        assert claim.worker is not None and claim.slot is not None
+        return lease.probe(self._spool, claim.worker, lease.slot_lock(claim.slot)) != "held"
+
+    def _marks(self, claim: Name) -> Marks:
+        assert claim.worker is not None and claim.slot is not None
+        lock = None
+        try:
+            directory = self._spool.dir("workers").sub(claim.worker)
+            try:
+                info = directory.stat(lease.slot_lock(claim.slot))
+                lock = (info.st_dev, info.st_ino)
+            finally:
+                directory.close()
+        except OSError:
+            lock = None  # no lock file: then the other two marks must do
+        note: Dict[str, Any] = lease.read_slot(self._spool, claim.worker, claim.slot, str(claim))
+        if note.get("boot") == platform.boot_id() and isinstance(note.get("pid"), int):
+            return Marks(str(claim), lock, note["pid"], note.get("started"))
+        return Marks(str(claim), lock)
+
+    def _was_to_be_cancelled(self, claim: Name) -> bool:
+        assert claim.worker is not None
+        try:
+            directory = self._spool.dir("workers").sub(claim.worker)
+        except OSError:
+            return False
+        try:
+            return directory.has(f"cancel.{claim.id}")
+        except OSError:
+            return False
+        finally:
+            directory.close()
+
+    def _finish_move(self, claim: Name, job: Job, entry: Entry, settings: Settings) -> None:
+        state, at, attempt = next_place(entry, claim.attempt, settings.policy(job))
+        moved = self._spool.finish_move(claim, state, instants.to_stamp(at), attempt)
+        if moved is not None:
+            logger.info("%s: %s, as its lost worker recorded", claim.id, state)
+
+    def _give_back(self, claim: Name, reason: InvalidJob) -> None:
+        """Return a claimed file that is no job, or not yet one, to where it is judged."""
+        back = self._spool.give_back(claim, claim.waiting(attempt=max(claim.attempt - 1, 0)))
+        if back is not None:
+            logger.warning("%s: %s; back to pending/", claim.id, reason)
+
+    def _tell(self, claim: Name, what: str) -> None:
+        if claim not in self._told:
+            self._told.add(claim)
+            logger.warning("%s: %s", claim.id, what)
+
+
+def record_of(taken: Taken, settings: Settings) -> Record:
+    """Return how a claim that was taken over is recorded and where it goes."""
+    state, at, attempt = next_place(taken.entry, taken.claim.attempt, settings.policy(taken.job))
+    job = taken.job.with_entry(taken.entry, taken.created_at)
+    return Record(taken.claim, job.to_bytes(), state, instants.to_stamp(at), attempt)

@@ -1,0 +1,188 @@
+"""Which job is next: the due jobs of pending/ in their order, and when the next one falls due.
+
+The directories are the truth and this is a recent look at them: a name that is gone when it is
+claimed costs one failed rename. A look costs time in proportion to the directory, so while there
+is something to do only a tenth of the time is spent on looking, and at most `WINDOW` due names
+are held, whatever waits.
+"""
+
+from __future__ import annotations
+
+import heapq
+from datetime import datetime
+from typing import Callable, List, Optional, Tuple
+
+from spoolq import instants, names
+from spoolq.adoption import Intake
+from spoolq.config import Settings
+from spoolq.names import Name
+from spoolq.spool import SpoolDir
+
+WINDOW = 50_000
+ADMIT_AT_ONCE = 500  # drops looked at before running jobs get their turn again
+_SHARE = 10  # a look may cost a tenth of the time while there is work
+_GRANULARITY = 0.05  # seconds in which a directory can change without a new mtime
+
+_Due = Tuple[int, str, str]  # minus priority, stamp, file name
+
+
+class Agenda:
+    """The order of what is due, over pending/ and failed/."""
+
+    def __init__(
+        self,
+        spool: SpoolDir,
+        intake: Intake,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._spool = spool
+        self._intake = intake
+        self._clock = clock
+        self._monotonic = monotonic
+        self._due: List[_Due] = []
+        self._more = False  # due names that did not fit into the window
+        self._later: Optional[str] = None  # the earliest stamp in pending/ that is not due
+        self._retry: Optional[str] = None  # the earliest stamp in failed/
+        self._odd: List[str] = []
+        self._dirty = True
+        self._seen = {"pending": -1, "failed": -1}
+        self._looked_until = 0.0
+        self._look_cost = 0.0
+
+    def rang(self) -> None:
+        """Note that something arrived, or may have."""
+        self._dirty = True
+
+    def tick(self) -> None:
+        """Once a second: notice what no event told."""
+        if self._has_changed("pending"):
+            self._dirty = True
+        if self._has_changed("failed"):
+            self.look_at_failed()
+
+    def refresh(self, settings: Settings) -> None:
+        """Bring the agenda up to date, as far as it is worth its cost just now."""
+        now = instants.to_stamp(self._clock())
+        if self._retry is not None and self._retry <= now:
+            self.look_at_failed()
+        if self._later is not None and self._later <= now:
+            self._dirty = True
+        if self._dirty or (self._more and not self._due):
+            rested = self._monotonic() - self._looked_until
+            if not self._due or rested >= self._look_cost * _SHARE:
+                self._look_at_pending(now)
+        self._odd += self._intake.ripe(settings)
+        self._admit(settings)
+
+    def take(self) -> Optional[Tuple[str, Name]]:
+        """Return file name and name of the job to claim next, or None if nothing is due."""
+        now = instants.to_stamp(self._clock())
+        while self._due:
+            _, stamp, filename = heapq.heappop(self._due)
+            name = names.parse(filename)
+            if name is None:
+                self._odd.append(filename)
+            elif stamp > now:  # the clock was set back
+                self._later = stamp if self._later is None else min(self._later, stamp)
+            else:
+                return filename, name
+        return None
+
+    def wakes_in(self, settings: Settings) -> Optional[float]:
+        """Return the seconds until something falls due or wants another look, or None."""
+        waits = [wait for wait in (self._intake.patience(settings),) if wait is not None]
+        if self._odd or (self._dirty and not self._due):
+            return 0.0
+        for stamp in (self._later, self._retry):
+            if stamp is not None:
+                wait = (instants.from_stamp(stamp) - self._clock()).total_seconds()
+                waits.append(max(wait, 0.0))
+        return min(waits, default=None)
+
+    def is_empty(self, settings: Settings) -> bool:
+        """Look, and say whether nothing is due, waits for a retry, or may yet become a job."""
+        if not self._due:
+            self._dirty = True
+            self.look_at_failed()
+            self.refresh(settings)
+        return not (
+            self._due
+            or self._more
+            or self._odd
+            or self._dirty
+            or self._retry is not None
+            or not self._intake.is_idle()
+        )
+
+    def add_retry(self, stamp: str) -> None:
+        """Note a job that went to failed/ until `stamp`."""
+        self._retry = stamp if self._retry is None else min(self._retry, stamp)
+
+    def look_at_failed(self) -> None:
+        """Let every failed job whose time has come wait in pending/, and note the next time."""
+        self._note("failed")
+        now = instants.to_stamp(self._clock())
+        self._retry = None
+        for filename in self._spool.dir("failed").list():
+            name = names.parse(filename)
+            if name is None:
+                continue
+            if name.stamp > now:
+                self.add_retry(name.stamp)
+                continue
+            promoted = self._spool.promote(filename, name)
+            if promoted is not None:
+                self._push(str(promoted))
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _look_at_pending(self, now: str) -> None:
+        started = self._monotonic()
+        self._dirty = False
+        self._note("pending")
+        later: Optional[str] = None
+        due: List[_Due] = []
+        odd: List[str] = []
+        doubts = self._intake.doubts
+        for filename in self._spool.dir("pending").scan():
+            # A quick look at the form; the whole name is read when its turn comes.
+            if filename[21:24] == "Z.p" and filename[24:25].isdigit() and not doubts(filename):
+                stamp = filename[: instants.STAMP_WIDTH]
+                if stamp <= now:
+                    due.append((-int(filename[24]), stamp, filename))
+                elif later is None or stamp < later:
+                    later = stamp
+            elif names.is_job(filename):
+                odd.append(filename)
+        self._more = len(due) > WINDOW
+        self._due = heapq.nsmallest(WINDOW, due) if self._more else due
+        heapq.heapify(self._due)
+        self._later = later
+        self._odd = odd
+        self._looked_until = self._monotonic()
+        self._look_cost = self._looked_until - started
+
+    def _admit(self, settings: Settings) -> None:
+        batch, self._odd = self._odd[:ADMIT_AT_ONCE], self._odd[ADMIT_AT_ONCE:]
+        for filename in self._intake.admit(batch, settings) if batch else ():
+            self._push(filename)
+
+    def _push(self, filename: str) -> None:
+        stamp = filename[: instants.STAMP_WIDTH]
+        if stamp > instants.to_stamp(self._clock()):
+            self._later = stamp if self._later is None else min(self._later, stamp)
+        else:
+            heapq.heappush(self._due, (-int(filename[24]), stamp, filename))
+
+    def _mtime(self, state: str) -> int:
+        return self._spool.dir(state).stat().st_mtime_ns
+
+    def _has_changed(self, state: str) -> bool:
+        return self._mtime(state) != self._seen[state]
+
+    def _note(self, state: str) -> None:
+        """Remember the directory's mtime before a look, unless it is too fresh to be relied on."""
+        mtime = self._mtime(state)
+        fresh = abs(self._clock().timestamp() - mtime / 1e9) < _GRANULARITY
+        self._seen[state] = -1 if fresh else mtime

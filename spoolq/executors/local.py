@@ -1,0 +1,196 @@
+"""Runs commands as child processes of the worker.
+
+A command gets a session of its own, /dev/null as its input, its log as both outputs, and the lock
+of its slot, so that what is left of it can be seen after the worker has died. Output goes straight
+into the file: nothing of it passes through Python.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import threading
+from datetime import datetime
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
+
+from spoolq import lease, logs, platform
+from spoolq.bell import Bell
+from spoolq.executors import Ended, NotNow, Run
+from spoolq.names import Name
+from spoolq.processes import COOKIE, Ending, Marks
+from spoolq.spool import SpoolDir
+
+_NO_ROOM = frozenset(
+    {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE} | platform.FULL_ERRNOS
+)
+NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as shells say it
+
+
+class _Child:
+    """A started run: its process, its log, and its end if that has begun."""
+
+    def __init__(self, run: Run, process: subprocess.Popen[bytes], log: int) -> None:
+        self.run = run
+        self.process = process
+        self.log = log
+        self.pidfd: Optional[int] = None
+        self.deadline: Optional[float] = None
+        self.ending: Optional[Ending] = None
+        self.error: Optional[str] = None
+
+
+class LocalExecutor:
+    """Child processes on this machine. Clock and spawner are passed in, for tests."""
+
+    def __init__(
+        self,
+        spool: SpoolDir,
+        bell: Bell,
+        environment: Mapping[str, str],
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        spawn: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
+    ) -> None:
+        self._logs = spool.dir("logs")
+        self._spool_path = spool.path
+        self._bell = bell
+        self._environment = dict(environment)
+        self._clock = clock
+        self._monotonic = monotonic
+        self._spawn = spawn
+        self._boot = platform.boot_id()
+        self._null = os.open(os.devnull, os.O_RDONLY)
+        self._children: Dict[Name, _Child] = {}
+        self._stillborn: List[Ended] = []
+
+    def start(self, run: Run) -> None:
+        """Start a run; a command that cannot be started has ended at once, with a reason."""
+        log_name = logs.log_name(run.claim)
+        try:
+            log = self._logs.create(str(log_name))
+        except OSError as error:
+            raise NotNow(f"no log can be made: {error.strerror}") from error
+        try:
+            process = self._spawn(
+                self._words(run),
+                stdin=self._null,
+                stdout=log,
+                stderr=log,
+                cwd=run.job.fields.get("cwd"),
+                env=self._variables(run),
+                **platform.spawn_options(run.slot),
+            )
+        except (OSError, ValueError) as error:
+            logs.close_log(self._logs, log_name, log)
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                raise NotNow(f"no process can be started: {error.strerror}") from error
+            self._stillborn.append(self._failed_to_start(run, error))
+            return
+        child = self._children[run.claim] = _Child(run, process, log)
+        try:
+            lease.write_slot(run.slot, str(run.claim), process.pid, platform.uptime(), self._boot)
+        except OSError as error:  # the run is known by its other two marks still
+            logs.logger.warning("%s: its process is not noted: %s", run.claim.id, error.strerror)
+        timeout = run.settings.timeout_of(run.job)
+        if timeout is not None:
+            child.deadline = self._monotonic() + timeout
+        child.pidfd = platform.pidfd_open(process.pid)
+        if child.pidfd is not None:
+            self._bell.watch(child.pidfd)
+        else:
+            threading.Thread(target=self._wait_for, args=(process,), daemon=True).start()
+
+    def running(self) -> Tuple[Run, ...]:
+        """Return the runs that have not been told as ended."""
+        return tuple(child.run for child in self._children.values())
+
+    def ended(self) -> List[Ended]:
+        """Return what has ended since the last call; pushes timeouts and endings on."""
+        ended, self._stillborn = self._stillborn, []
+        for child in list(self._children.values()):
+            status = child.process.poll()
+            if status is None and child.deadline is not None and child.ending is None:
+                self._heed_deadline(child, child.deadline)
+            if child.ending is not None:
+                # Whatever it left behind has to go before the job may run again.
+                if not child.ending.is_over() or child.process.poll() is None:
+                    continue
+                status = child.process.poll()
+            if status is not None:
+                ended.append(self._bring_in(child, status))
+        return ended
+
+    def end(self, claim: Name, error: str) -> None:
+        """Begin to end a run and everything of it; a second call changes nothing."""
+        child = self._children.get(claim)
+        if child is None or child.ending is not None:
+            return
+        info = os.fstat(child.run.slot)
+        marks = Marks(str(claim), (info.st_dev, info.st_ino), child.process.pid)
+        child.ending = Ending(marks, child.run.settings.grace, self._monotonic)
+        child.error = error
+
+    def patience(self) -> Optional[float]:
+        """Return the seconds until a timeout, or the next step of an ending."""
+        if self._stillborn:
+            return 0.0
+        waits = []
+        for child in self._children.values():
+            if child.ending is not None:
+                waits.append(child.ending.patience())
+            elif child.deadline is not None:
+                waits.append(max(child.deadline - self._monotonic(), 0.0))
+        return min(waits, default=None)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _words(self, run: Run) -> List[str]:
+        command = run.job.command
+        if isinstance(command, str):
+            return platform.shell_command(command, run.settings.shell)
+        return command
+
+    def _variables(self, run: Run) -> Dict[str, str]:
+        claim = run.claim
+        return {
+            **self._environment,
+            **run.job.fields.get("env", {}),
+            "SPOOLQ_JOB_ID": claim.id,
+            "SPOOLQ_ATTEMPT": str(claim.attempt),
+            "SPOOLQ_SPOOL": self._spool_path,
+            "SPOOLQ_WORKER": claim.worker or "",
+            COOKIE: str(claim),
+        }
+
+    def _failed_to_start(self, run: Run, error: Exception) -> Ended:
+        code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+        reason = str(error)
+        if isinstance(error, OSError) and error.filename:
+            in_cwd = error.filename == run.job.fields.get("cwd")
+            what = "its directory" if in_cwd else "the program"
+            reason = f"{what} {error.filename!r}: {error.strerror}"
+        return Ended(run, self._clock(), exit_code=code, error=f"cannot start: {reason}")
+
+    def _heed_deadline(self, child: _Child, deadline: float) -> None:
+        if self._monotonic() >= deadline:
+            timeout = child.run.settings.timeout_of(child.run.job)
+            self.end(child.run.claim, f"timed out after {timeout:g} s")
+
+    def _wait_for(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        self._bell.ring()
+
+    def _bring_in(self, child: _Child, status: int) -> Ended:
+        del self._children[child.run.claim]
+        if child.pidfd is not None:
+            self._bell.forget(child.pidfd)
+            os.close(child.pidfd)
+        logs.close_log(self._logs, logs.log_name(child.run.claim), child.log)
+        return Ended(
+            child.run,
+            self._clock(),
+            exit_code=status if status >= 0 else None,
+            signal=-status if status < 0 else None,
+            error=child.error,
+        )

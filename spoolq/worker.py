@@ -1,0 +1,360 @@
+"""One loop: claim, run, record, stop.
+
+A turn of the loop looks at what has happened and does what follows; then the worker sleeps until
+something rings: a file event, the end of a child, a signal, a timer, or the tick of once a second
+on which everything that no event tells is looked at. The clock, the executor and the rest come in
+from outside, so that a test can replay a history without processes or sleeps.
+
+A freed slot is filled before the run that freed it is recorded: the next command then runs while
+the outcome of the last one is being synced.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+from spoolq import instants, lease, logs, names
+from spoolq.adoption import Intake, Unreadable, read_job
+from spoolq.agenda import Agenda
+from spoolq.bell import Bell
+from spoolq.config import LiveSettings, Settings
+from spoolq.errors import InvalidJob, SpoolqError, WorkerLost
+from spoolq.executors import Ended, Executor, NotNow, Run
+from spoolq.fsio import close_quietly
+from spoolq.job import CANCELLED, INTERRUPTED, Entry, next_place, succeeded
+from spoolq.layout import PAUSED
+from spoolq.logs import logger, printable
+from spoolq.names import Name
+from spoolq.recovery import Recovery, record_of
+from spoolq.spool import Record, SpoolDir
+
+TICK = 1.0
+OUTPUT_KEPT = 2048  # bytes of a failed run's output that its record keeps
+_SECOND_SIGNAL = 1.0  # a second signal within this time is the same one, told twice
+_LITTER_EVERY = 3600.0
+_COMPLAIN_EVERY = 60.0
+
+
+class _Unfinished(NamedTuple):
+    """The end of a run that is not on disk yet, and the descriptor that holds its slot."""
+
+    record: Record
+    slot: Optional[int]
+
+
+class Worker:
+    """A process that runs `count` jobs at a time until it is asked to stop."""
+
+    def __init__(
+        self,
+        spool: SpoolDir,
+        own: lease.Lease,
+        executor: Executor,
+        bell: Bell,
+        *,
+        count: int,
+        drain: bool = False,
+        clock: Callable[[], datetime] = instants.now,
+        monotonic: Callable[[], float],
+        chance: Callable[[], float] = random.random,
+        check_watcher: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._spool = spool
+        self._lease = own
+        self._executor = executor
+        self._bell = bell
+        self._count = count
+        self._drain = drain
+        self._clock = clock
+        self._monotonic = monotonic
+        self._chance = chance
+        self._check_watcher = check_watcher
+        self._live = LiveSettings(spool.config_bytes)
+        self._intake = Intake(spool, clock, monotonic)
+        self._agenda = Agenda(spool, self._intake, clock, monotonic)
+        self._recovery = Recovery(spool, own, clock, monotonic)
+        self._unfinished: Dict[Name, _Unfinished] = {}
+        self._next_tick = 0.0
+        self._next_litter = 0.0
+        self._hold_off_until = 0.0
+        self._trouble = ""
+        self._complaint = ("", 0.0)
+        self._stopping = False
+        self._signalled_at: Optional[float] = None
+        self._interrupting = False
+
+    # --- from outside -----------------------------------------------------------------------------
+
+    def signalled(self) -> None:
+        """Note a signal to stop: finish what runs; a second one, a second later, ends it."""
+        now = self._monotonic()
+        if self._signalled_at is None:
+            self._signalled_at = now
+            self.stop()
+        elif now - self._signalled_at > _SECOND_SIGNAL:
+            self.stop(interrupt=True)
+
+    def stop(self, *, interrupt: bool = False) -> None:
+        """Take nothing new and leave when nothing runs; with `interrupt` end what runs."""
+        if not self._stopping:
+            logger.info("stopping: %d running", len(self._executor.running()))
+        self._stopping = True
+        if interrupt and not self._interrupting:
+            self._interrupting = True
+            logger.info("ending what runs; it goes back to pending/")
+
+    def run(self) -> None:
+        """Work until stopped, or with `drain` until nothing is left to do.
+
+        Raises:
+            WorkerLost: the worker's directory was removed; its runs have been ended.
+        """
+        try:
+            while not self.turn():
+                self._bell.wait(self.patience())
+        except WorkerLost:
+            self._end_all("lost")
+            while self._executor.running():
+                self._executor.ended()
+                self._bell.wait(self._executor.patience())
+            raise
+
+    # --- one turn ---------------------------------------------------------------------------------
+
+    def turn(self) -> bool:
+        """Do what has become due; True when the worker is to leave.
+
+        Raises:
+            WorkerLost: the worker's directory was removed.
+        """
+        if self._bell.rang():
+            self._agenda.rang()
+            self._guarded(self._heed_requests)
+        if self._monotonic() >= self._next_tick:
+            self._guarded(self._tick)
+        elif self._recovery.patience() == 0:
+            self._guarded(self._recover)
+        if self._interrupting:
+            self._end_all(INTERRUPTED)
+        for ended in self._executor.ended():
+            self._note_end(ended)
+        if self._may_claim():
+            self._guarded(self._refill)
+        self._guarded(self._finish)
+        return self._is_done()
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Take a step; what the filesystem refuses is said, and tried again a second later."""
+        try:
+            step()
+        except WorkerLost:
+            raise
+        except (OSError, SpoolqError) as error:
+            now = self._monotonic()
+            self._hold_off_until = now + TICK
+            said, when = self._complaint
+            if str(error) != said or now - when > _COMPLAIN_EVERY:
+                self._complaint = (str(error), now)
+                logger.error("%s; trying again each second", error)
+
+    def patience(self) -> float:
+        """Return the seconds to sleep if nothing rings."""
+        waits = [self._next_tick - self._monotonic()]
+        others = (self._executor.patience(), self._recovery.patience())
+        waits += [wait for wait in others if wait is not None]
+        if self._may_claim() and len(self._executor.running()) < self._count:
+            due = self._agenda.wakes_in(self._live.current)
+            waits += [] if due is None else [due]
+        return max(min(waits), 0.0)
+
+    def _tick(self) -> None:
+        now = self._monotonic()
+        self._next_tick = now + TICK
+        if not self._lease.is_ours():
+            raise WorkerLost(f"workers/{self._lease.name} was removed: its claims are lost")
+        for warning in self._live.refresh():
+            logger.warning("%s", warning)
+        self._check_watcher()
+        self._heed_requests()
+        self._agenda.tick()
+        self._recover()
+        if now >= self._next_litter:
+            self._next_litter = now + _LITTER_EVERY
+            self._recovery.sweep_litter()
+
+    def _recover(self) -> None:
+        settings = self._live.current
+        known = {run.claim for run in self._executor.running()} | set(self._unfinished)
+        for taken in self._recovery.look(settings, known):
+            logger.warning(
+                "%s: %s (attempt %d)", taken.claim.id, taken.entry["error"], taken.claim.attempt
+            )
+            self._unfinished[taken.claim] = _Unfinished(record_of(taken, settings), None)
+        self._recovery.sweep()
+
+    def _heed_requests(self) -> None:
+        for request in self._lease.requests():
+            if request.startswith("cancel."):
+                self._cancel(request)
+            else:
+                self.stop(interrupt=request == "stop.now")
+
+    def _cancel(self, request: str) -> None:
+        job_id = request[len("cancel.") :]
+        ours = [run.claim for run in self._executor.running() if run.claim.id == job_id]
+        for claim in ours:
+            self._executor.end(claim, CANCELLED)
+        if not ours and not any(claim.id == job_id for claim in self._unfinished):
+            self._lease.dir.discard(request)
+
+    # --- claim and run ----------------------------------------------------------------------------
+
+    def _may_claim(self) -> bool:
+        return not (self._stopping or self._trouble or self._monotonic() < self._hold_off_until)
+
+    def _refill(self) -> None:
+        settings = self._live.current
+        self._agenda.refresh(settings)
+        while len(self._executor.running()) < self._count and self._may_claim():
+            found = None if self._spool.root.has(PAUSED) else self._agenda.take()
+            if found is None:
+                break
+            self._claim(*found, settings)
+
+    def _claim(self, filename: str, name: Name, settings: Settings) -> None:
+        number, slot = self._free_slot()
+        claim = self._spool.claim(
+            filename, name, instants.to_stamp(self._clock()), self._lease.name, str(number)
+        )
+        if claim is None:
+            close_quietly(slot)
+            return
+        started = False
+        try:
+            job, changed_at = read_job(self._spool.dir("processing"), str(claim), settings)
+            if settings.sync_claims:
+                self._spool.dir("processing").sync()
+            self._executor.start(Run(claim, name, job, changed_at, slot, settings))
+            started = True
+        except FileNotFoundError:
+            logger.warning("%s: the claim was taken away", claim.id)
+        except Unreadable as error:
+            self._spool.give_back(claim, name)
+            self._intake.doubt(str(name.waiting()), error, settings)
+        except InvalidJob as error:
+            buried = self._spool.bury("processing", str(claim), str(name.waiting()))
+            logger.warning("no job, now dead/%s: %s", buried, error)
+        except NotNow as error:
+            self._spool.give_back(claim, name)
+            self._hold_off_until = self._monotonic() + TICK
+            logger.warning("%s; trying again", error)
+        finally:
+            if not started:
+                close_quietly(slot)
+        if started:
+            attempts = 1 + settings.policy(job).max_retries
+            line = _command_line(job.command)
+            logger.info("%s attempt %d of %d: %s", claim.id, claim.attempt, attempts, line)
+
+    def _free_slot(self) -> tuple[int, int]:
+        """Return the number and the lock of a slot that nothing holds, not even a left daemon."""
+        used = {run.claim.slot for run in self._executor.running()}
+        used |= {claim.slot for claim in self._unfinished}
+        number = 0
+        while True:
+            if str(number) not in used:
+                slot = self._lease.take_slot(str(number))
+                if slot is not None:
+                    return number, slot
+            number += 1
+
+    def _end_all(self, error: str) -> None:
+        for run in self._executor.running():
+            self._executor.end(run.claim, error)
+
+    # --- record and move --------------------------------------------------------------------------
+
+    def _note_end(self, ended: Ended) -> None:
+        entry = self._entry(ended)
+        run = ended.run
+        policy = self._live.current.policy(run.job)
+        state, at, attempt = next_place(entry, run.claim.attempt, policy, self._chance())
+        job = run.job.with_entry(entry, run.created_at)
+        record = Record(run.claim, job.to_bytes(), state, instants.to_stamp(at), attempt)
+        self._unfinished[run.claim] = _Unfinished(record, run.slot)
+        logger.info("%s %s: %s", run.claim.id, state, _how(entry))
+
+    def _entry(self, ended: Ended) -> Entry:
+        claim = ended.run.claim
+        entry: Entry = {
+            "attempt": claim.attempt,
+            "worker": claim.worker,
+            "started_at": instants.stamp_to_rfc3339(claim.stamp),
+            "finished_at": instants.to_rfc3339(ended.finished_at),
+        }
+        facts: Dict[str, Any] = {
+            "exit_code": ended.exit_code,
+            "signal": ended.signal,
+            "error": ended.error,
+        }
+        entry.update({key: value for key, value in facts.items() if value is not None})
+        if ended.error == INTERRUPTED:
+            entry["not_before"] = instants.stamp_to_rfc3339(ended.run.waited.stamp)
+        elif not succeeded(entry):
+            output = logs.tail(self._spool.dir("logs"), logs.log_name(claim), OUTPUT_KEPT)
+            if output:
+                entry["output"] = output
+        return entry
+
+    def _finish(self) -> None:
+        if not self._unfinished or (self._trouble and self._monotonic() < self._hold_off_until):
+            return
+        records = [unfinished.record for unfinished in self._unfinished.values()]
+        report = self._spool.finish(self._lease.dir, records, self._live.current.durability)
+        for claim, name in report.done.items():
+            unfinished = self._unfinished.pop(claim)
+            if unfinished.slot is not None:
+                close_quietly(unfinished.slot)
+            if name is None:
+                logger.warning("%s: the claim was taken away; its end is not recorded", claim.id)
+            elif unfinished.record.state == "failed":
+                self._agenda.add_retry(name.stamp)
+            elif unfinished.record.state == "pending":
+                self._agenda.rang()
+        self._set_trouble("" if report.error is None else str(report.error))
+
+    def _set_trouble(self, trouble: str) -> None:
+        """Claim nothing while outcomes cannot be written; say so, and try again each second."""
+        if trouble:
+            self._hold_off_until = self._monotonic() + TICK
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if trouble:
+            logger.error("outcomes cannot be written: %s; claiming nothing, trying again", trouble)
+        else:
+            logger.info("outcomes can be written again")
+        self._lease.note(trouble=trouble)
+
+    def _is_done(self) -> bool:
+        if self._executor.running() or self._unfinished:
+            return bool(self._interrupting and self._trouble and not self._executor.running())
+        if self._stopping:
+            return True
+        if not self._drain or not self._agenda.is_empty(self._live.current):
+            return False
+        return not any(map(names.is_job, self._spool.dir("processing").list()))
+
+
+def _command_line(command: str | List[str]) -> str:
+    text = command if isinstance(command, str) else " ".join(command)
+    return printable(text if len(text) <= 200 else text[:199] + "…")
+
+
+def _how(entry: Entry) -> str:
+    ran = instants.from_rfc3339(entry["finished_at"]) - instants.from_rfc3339(entry["started_at"])
+    code, number = entry.get("exit_code"), entry.get("signal")
+    how = entry.get("error") or (f"exit {code}" if number is None else f"signal {number}")
+    return f"{printable(str(how))} after {ran.total_seconds():.3g} s"

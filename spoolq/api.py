@@ -1,0 +1,236 @@
+"""The Python front door: a spool to enqueue into, to look at and to act on.
+
+from spoolq import Spool
+
+spool = Spool("spool", create=True)
+job_id = spool.enqueue("make report", tags=["nightly"], max_retries=5)
+job = spool.wait([job_id])[0]
+print(job.state, job.last_run.get("exit_code"))
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Union
+
+from spoolq import config, instants, names, views
+from spoolq.errors import InvalidJob
+from spoolq.job import Job
+from spoolq.layout import STATES
+from spoolq.names import Name
+from spoolq.spool import SpoolDir
+from spoolq.views import JobView, WorkerView
+
+Command = Union[str, Sequence[str]]
+
+_SHORTEST_POLL, _LONGEST_POLL = 0.005, 0.25
+
+
+class Spool:
+    """A job queue that is a directory."""
+
+    def __init__(self, path: Optional[str] = None, *, create: bool = False) -> None:
+        """Open a spool.
+
+        Args:
+            path: the directory; where absent, `$SPOOLQ_SPOOL`, ./spool if this user made it, or
+                the user's own spool.
+            create: make it if it is not there.
+
+        Raises:
+            NoSpool: there is none, and `create` is False.
+        """
+        self.path = os.path.abspath(path or config.default_spool(os.getcwd()))
+        missing = not os.path.isdir(os.path.join(self.path, "pending"))
+        self.dir = SpoolDir.create(self.path) if create and missing else SpoolDir.open(self.path)
+
+    def __repr__(self) -> str:
+        return f"Spool({self.path!r})"
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the spool's directories go."""
+        self.dir.close()
+
+    @property
+    def settings(self) -> config.Settings:
+        """The settings in force; the defaults where config.json is wrong."""
+        return views.settings_of(self.dir)[0]
+
+    # --- enqueue ----------------------------------------------------------------------------------
+
+    def enqueue(self, command: Command, **fields: Any) -> str:
+        """Enqueue one command and return its id, when it would survive a power cut.
+
+        Args:
+            command: text for the shell, or a list of words run without one.
+            fields: any field of a job file: id, priority, run_at (an aware datetime too),
+                max_retries, backoff_base, timeout (seconds), cwd, env, name, tags.
+
+        Raises:
+            InvalidJob: a field is wrong.
+            IdTaken: a job with this id exists, in any state.
+            StorageFull, StorageFailed: it was not enqueued.
+            OutcomeUnknown: it was, but the last sync failed.
+        """
+        return self.enqueue_many([{**fields, "command": command}])[0]
+
+    def enqueue_many(self, jobs: Iterable[Union[str, Mapping[str, Any]]]) -> List[str]:
+        """Enqueue many jobs with shared syncs and return their ids in order.
+
+        All are checked before any is published; they keep their order.
+
+        Args:
+            jobs: objects with the fields of a job file, or commands for the shell.
+
+        Raises:
+            As `enqueue`; an InvalidJob says in its `index` which job it is about, from 0.
+        """
+        files: Dict[Name, bytes] = {}
+        given: Set[str] = set()
+        last = ""
+        for index, fields in enumerate(jobs):
+            try:
+                name, data = _prepare(fields, last)
+                if "id" in (fields if isinstance(fields, Mapping) else ()):
+                    if name.id in given:
+                        raise InvalidJob("two jobs of this batch have this id", path=("id",))
+                    given.add(name.id)
+            except InvalidJob as error:
+                error.index = index
+                raise
+            if _is_due_at_once(fields):
+                last = name.stamp
+            files[name] = data
+        if not files:
+            return []
+        durability = self.settings.durability
+        if given:
+            self.dir.publish_new_ids(files, given, durability)
+        else:
+            self.dir.publish(files, durability)
+        ids = [name.id for name in files]
+        self._note_last(ids[-1])
+        return ids
+
+    def _note_last(self, job_id: str) -> None:
+        """Remember what `last` means; a convenience, so its failure is no failure."""
+        tmp = self.dir.dir("tmp")
+        temporary = f"{views.LAST}.{names.random_text(8)}"
+        try:
+            tmp.write(temporary, job_id.encode("ascii"), sync=False)
+            tmp.rename(temporary, tmp, views.LAST)
+        except OSError:
+            tmp.discard(temporary)
+
+    # --- look -------------------------------------------------------------------------------------
+
+    def get(self, job_id: str) -> JobView:
+        """Return a job by its id, a unique beginning of it, or "last".
+
+        Raises:
+            NotFound: there is none.
+            Ambiguous: several ids begin so.
+        """
+        return views.find(self.dir, views.resolve(self.dir, job_id))
+
+    def list(
+        self,
+        state: Optional[str] = None,
+        tag: Optional[str] = None,
+        limit: Optional[int] = None,
+    ) -> List[JobView]:
+        """Return jobs, the newest first.
+
+        Raises:
+            ValueError: there is no such state.
+        """
+        if state is not None and state not in STATES:
+            raise ValueError(f"{state!r} is not one of {', '.join(STATES)}")
+        return [*views.jobs(self.dir, state=state, tag=tag, limit=limit)]
+
+    def counts(self) -> Dict[str, int]:
+        """Return the number of jobs in each state, and of ignored entries."""
+        return views.counts(self.dir)
+
+    def workers(self) -> List[WorkerView]:
+        """Return the workers of this spool."""
+        return views.workers(self.dir)
+
+    def wait(self, job_ids: Iterable[str], timeout: Optional[float] = None) -> List[JobView]:
+        """Wait until jobs are completed or dead and return them, in the order given.
+
+        Raises:
+            NotFound: one of them does not exist.
+            TimeoutError: they have not ended within `timeout` seconds.
+        """
+        wanted = list(job_ids)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        ended: Dict[str, JobView] = {}
+        pause = _SHORTEST_POLL
+        while True:
+            for job_id in wanted:
+                if job_id not in ended:
+                    view = views.find(self.dir, job_id)
+                    if view.state in ("completed", "dead"):
+                        ended[job_id] = view
+                        pause = _SHORTEST_POLL
+            if len(ended) == len(set(wanted)):
+                return [ended[job_id] for job_id in wanted]
+            if deadline is not None and time.monotonic() > deadline:
+                left = len(set(wanted)) - len(ended)
+                raise TimeoutError(f"{left} of {len(set(wanted))} jobs have not ended")
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_POLL)
+
+    # --- act --------------------------------------------------------------------------------------
+
+    def cancel(self, job_id: str) -> JobView:
+        """Cancel a waiting or running job and return it when it has ended.
+
+        Raises:
+            NotFound, Ambiguous: as `get`.
+            WrongState: it had ended before.
+        """
+        from spoolq import control
+
+        return control.cancel(self.dir, views.resolve(self.dir, job_id))
+
+    def retry(self, job_id: str) -> None:
+        """Let a failed job run now, or a dead one anew with all its attempts.
+
+        Raises:
+            NotFound, Ambiguous: as `get`.
+            WrongState: it is neither failed nor dead.
+            InvalidJob: it is no job, and has not been mended.
+        """
+        from spoolq import control
+
+        control.retry(self.dir, views.resolve(self.dir, job_id))
+
+
+def _prepare(fields: Union[str, Mapping[str, Any]], after: str) -> tuple[Name, bytes]:
+    """Return name and bytes of a new job, which goes behind the stamp `after`."""
+    plain: Dict[str, Any] = {"command": fields} if isinstance(fields, str) else dict(fields)
+    if isinstance(plain.get("command"), tuple):
+        plain["command"] = [*plain["command"]]
+    if isinstance(plain.get("run_at"), datetime):
+        plain["run_at"] = instants.to_rfc3339(plain["run_at"])
+    now = instants.now()
+    plain.setdefault("created_at", instants.to_rfc3339(now))
+    job = Job(plain)
+    stamp = instants.to_stamp(job.run_at or now)
+    if job.run_at is None and stamp <= after:
+        stamp = instants.to_stamp(instants.later(instants.from_stamp(after), 1e-6))
+    return Name(stamp, job.priority, 0, plain.get("id") or names.new_id()), job.to_bytes()
+
+
+def _is_due_at_once(fields: Union[str, Mapping[str, Any]]) -> bool:
+    return isinstance(fields, str) or fields.get("run_at") is None

@@ -1,0 +1,237 @@
+"""What is asked of jobs and workers from outside: cancel, retry, stop, pause.
+
+Everything is a move of a file or a file put where a worker looks for it. Who changes a waiting job
+is a worker for a moment: it claims the job, so nobody else can, and finishes it.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Callable, Iterable, Iterator, List, Optional
+
+from spoolq import instants, lease, names, views
+from spoolq.errors import InvalidJob, NotFound, SpoolqError, WrongState
+from spoolq.job import CANCELLED, Entry, next_place
+from spoolq.layout import PAUSED, storage_error, translated
+from spoolq.names import Name
+from spoolq.recovery import Recovery, record_of
+from spoolq.spool import Record, SpoolDir
+from spoolq.views import JobView
+
+Clock = Callable[[], datetime]
+_POLL = 0.05
+
+
+@contextmanager
+def _worker_for_a_moment(spool: SpoolDir) -> Iterator[lease.Lease]:
+    own = lease.Lease.start(spool, {"count": 0})
+    try:
+        yield own
+    finally:
+        own.leave()
+
+
+def cancel(spool: SpoolDir, job_id: str, clock: Clock = instants.now) -> JobView:
+    """Cancel a job, waiting or running, and return it when it has ended.
+
+    A running job is ended by its worker; it may complete before that.
+
+    Raises:
+        NotFound: there is no such job.
+        WrongState: it had ended before.
+    """
+    view = views.find(spool, job_id)
+    if view.state in ("completed", "dead"):
+        raise WrongState(
+            f"job {job_id} is {view.state}; only waiting and running jobs can be cancelled",
+            where=view.path,
+        )
+    while view.state not in ("completed", "dead"):
+        if view.state == "processing":
+            _ask_its_worker(spool, view, clock)
+        else:
+            _cancel_waiting(spool, view, clock)
+        view = views.find(spool, job_id)
+    return view
+
+
+def _cancel_waiting(spool: SpoolDir, view: JobView, clock: Clock) -> None:
+    if view.name is None:
+        raise WrongState(
+            f"{view.filename} is not a job yet", where=view.path, hint=f"rm {view.path}"
+        )
+    with _worker_for_a_moment(spool) as own, translated(spool.path):
+        stamp = instants.to_stamp(clock())
+        claim = spool.claim_to_change(view.state, view.filename, view.name, stamp, own.name)
+        if claim is None:
+            return  # it moved on; the caller looks again
+        # CRASH: the claim of a canceller that died is recovered like any other, and the job
+        # runs (test_a_canceller_killed_in_the_middle_loses_nothing).
+        current = views.look(spool, "processing", str(claim), view.settings)
+        if current is None or current.job is None:
+            spool.give_back(claim, view.name)
+            raise (
+                current.problem
+                if current and current.problem
+                else WrongState(f"job {view.id} is no longer there")
+            )
+        entry: Entry = {
+            "attempt": claim.attempt,
+            "worker": own.name,
+            "started_at": instants.stamp_to_rfc3339(stamp),
+            "finished_at": instants.to_rfc3339(clock()),
+            "error": CANCELLED,
+        }
+        job = current.job.with_entry(entry, current.written_at)
+        state, at, attempt = next_place(entry, claim.attempt, view.settings.policy(job))
+        record = Record(claim, job.to_bytes(), state, instants.to_stamp(at), attempt)
+        report = spool.finish(own.dir, [record], view.settings.durability)
+        if report.error is not None:
+            spool.give_back(claim, view.name)
+            raise storage_error(report.error, spool.path) from report.error
+
+
+def _ask_its_worker(spool: SpoolDir, view: JobView, clock: Clock) -> None:
+    """Ask the worker of a running job to end it, and wait until the job has moved."""
+    claim = view.name
+    if claim is None or claim.worker is None:
+        time.sleep(_POLL)  # a stray file: a worker puts it back
+        return
+    if lease.probe(spool, claim.worker) != "held":
+        recover_now(spool, clock)
+        return
+    try:
+        directory = spool.dir("workers").sub(claim.worker)
+        try:
+            directory.write(f"cancel.{claim.id}", b"", sync=False)
+        except FileExistsError:
+            pass  # asked for already
+        finally:
+            directory.close()
+    except FileNotFoundError:
+        return  # the worker has just left
+    spool.ring()
+    while spool.dir("processing").has(str(claim)):
+        if lease.probe(spool, claim.worker) != "held":
+            return
+        time.sleep(_POLL)
+
+
+def recover_now(spool: SpoolDir, clock: Clock = instants.now) -> None:
+    """Take over the claims of dead workers at once, as every worker does each second."""
+    settings = views.settings_of(spool)[0]
+    with _worker_for_a_moment(spool) as own, translated(spool.path):
+        recovery = Recovery(spool, own, clock, time.monotonic)
+        taken = recovery.look(settings, set())
+        while recovery.patience() is not None:
+            time.sleep(_POLL)
+            taken += recovery.look(settings, {found.claim for found in taken})
+        records = [record_of(found, settings) for found in taken]
+        report = spool.finish(own.dir, records, settings.durability)
+        if report.error is not None:
+            raise storage_error(report.error, spool.path) from report.error
+
+
+def retry(spool: SpoolDir, job_id: str, clock: Clock = instants.now) -> Name:
+    """Let a failed job run now, or a dead one anew with all its attempts; its history stays.
+
+    Raises:
+        NotFound: there is no such job.
+        WrongState: it is neither failed nor dead.
+        InvalidJob: it is not a job, and has not been mended.
+    """
+    while True:  # it may move while we look: then look again
+        moved = _retry_once(spool, views.find(spool, job_id), clock)
+        if moved is not None:
+            return moved
+
+
+def _retry_once(spool: SpoolDir, view: JobView, clock: Clock) -> Optional[Name]:
+    if view.state not in ("failed", "dead"):
+        raise WrongState(
+            f"job {view.id} is {view.state}; only failed or dead jobs can be retried.",
+            where=view.path,
+            hint=f"run a copy of it:  spoolq enqueue --like {view.id}",
+        )
+    if view.problem is not None:
+        raise view.problem
+    stamp = instants.to_stamp(clock())
+    with translated(spool.path):
+        if view.name is None:
+            return _drop_again(spool, view)
+        attempt = view.name.attempt if view.state == "failed" else 0
+        return spool.requeue(view.state, view.filename, view.name, stamp, attempt)
+
+
+def _drop_again(spool: SpoolDir, view: JobView) -> Optional[Name]:
+    """Adopt a mended file from dead/ as if it had just been dropped."""
+    assert view.job is not None
+    given = view.job.fields.get("id")
+    if given is not None and spool.locate([given]):
+        raise InvalidJob("this id is taken", path=("id",), hint="change it in the file")
+    job_id = given or names.id_from_stem(view.filename)
+    stamp = instants.to_stamp(view.job.run_at or view.changed_at)
+    name = Name(stamp, view.job.priority, 0, job_id)
+    return spool.requeue("dead", view.filename, name, stamp, 0)
+
+
+def may_be_retried_with_all(view: JobView) -> bool:
+    """Say whether `dlq retry --all` takes it: not what was cancelled, nor what is no job."""
+    return view.problem is None and view.name is not None and view.error != CANCELLED
+
+
+def stop(spool: SpoolDir, wanted: Iterable[str], *, interrupt: bool) -> List[str]:
+    """Ask workers to leave, all of them if none is named; return the names of those asked.
+
+    Raises:
+        NotFound: no such worker is alive.
+    """
+    alive = [worker.name for worker in views.workers(spool) if worker.alive]
+    chosen = []
+    for text in wanted:
+        matches = [name for name in alive if name == text] or [
+            name for name in alive if name.startswith(text)
+        ]
+        if not matches:
+            raise NotFound(f"no worker {text!r} is alive", hint="spoolq worker list shows them")
+        chosen += matches
+    for name in chosen or alive:
+        _request(spool, name, "stop.now" if interrupt else "stop")
+    spool.ring()
+    return chosen or alive
+
+
+def _request(spool: SpoolDir, worker: str, request: str) -> None:
+    try:
+        directory = spool.dir("workers").sub(worker)
+        try:
+            directory.write(request, b"", sync=False)
+        finally:
+            directory.close()
+    except (FileNotFoundError, FileExistsError):
+        return  # it has left, or has been asked
+    except OSError as error:
+        raise storage_error(error, spool.path) from error
+
+
+def pause(spool: SpoolDir) -> bool:
+    """Let workers make no new claims; False if they did not already."""
+    try:
+        with translated(spool.path):
+            spool.root.write(PAUSED, b"", sync=False)
+    except SpoolqError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            return False
+        raise
+    return True
+
+
+def resume(spool: SpoolDir) -> bool:
+    """Let workers claim again; False if they could already."""
+    was_paused = views.is_paused(spool)
+    with translated(spool.path):
+        spool.root.discard(PAUSED)
+    spool.ring()
+    return was_paused

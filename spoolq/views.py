@@ -1,0 +1,314 @@
+"""What is in a spool: counts, jobs and workers, as they are at the moment of a look.
+
+Nothing here changes anything. A listing may miss a file that moves meanwhile, so directories are
+read in the order of a job's life, and "none" is said only after a second look.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from datetime import datetime
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from spoolq import config, instants, lease, names
+from spoolq.config import Settings
+from spoolq.errors import Ambiguous, InvalidJob, InvalidSetting, NotFound
+from spoolq.job import MAX_FILE, Entry, Job
+from spoolq.layout import LOOK_ORDER, PAUSED, STATES
+from spoolq.names import Name
+from spoolq.spool import SpoolDir
+
+LAST = ".last"  # in tmp/: the id that was enqueued last
+
+
+class JobView(NamedTuple):
+    """One job at one moment.
+
+    `job` is None where the file is no job; `problem` then says why. A file that has no name of
+    the form (a drop not yet adopted, or what is no job at all) has no `name`, and its file name
+    serves as its id.
+    """
+
+    state: str
+    filename: str
+    path: str
+    name: Optional[Name]
+    job: Optional[Job]
+    problem: Optional[InvalidJob]
+    changed_at: datetime
+    written_at: datetime
+    settings: Settings
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.name.id if self.name else self.filename
+
+    @property
+    def attempts(self) -> int:
+        """How many of the allowed attempts are used up."""
+        return self.name.attempt if self.name else 0
+
+    @property
+    def max_retries(self) -> int:
+        """How many retries follow the first attempt: its own number, else the configured one."""
+        return self.settings.policy(self.job).max_retries if self.job else 0
+
+    @property
+    def not_before(self) -> Optional[datetime]:
+        """When a waiting job falls due."""
+        return self.name.at if self.name and self.state in ("pending", "failed") else None
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was enqueued."""
+        given = self.job.fields.get("created_at") if self.job else None
+        return instants.from_rfc3339(given) if given else self.written_at
+
+    @property
+    def last_run(self) -> Entry:
+        """The newest entry of its history, {} if it has not run."""
+        return self.job.history[-1] if self.job and self.job.history else {}
+
+    @property
+    def error(self) -> Optional[str]:
+        """What went wrong last, in words."""
+        if self.problem is not None:
+            return str(self.problem)
+        run = self.last_run
+        if "error" in run:
+            return str(run["error"])
+        if "signal" in run:
+            return f"killed by signal {run['signal']}"
+        code = run.get("exit_code", 0)
+        return f"exit code {code}" if code else None
+
+    def as_dict(self) -> Dict[str, Any]:
+        """Return everything as JSON has it: the file's fields and what its name and place say."""
+        fields = dict(self.job.fields) if self.job else {}
+        not_before = self.not_before
+        run = self.last_run
+        return {
+            **fields,
+            "id": self.id,
+            "command": fields.get("command"),
+            "state": self.state,
+            "attempts": self.attempts,
+            "max_retries": self.max_retries,
+            "priority": self.name.priority if self.name else fields.get("priority", 5),
+            "created_at": instants.to_rfc3339(self.created_at),
+            "updated_at": instants.to_rfc3339(self.changed_at),
+            "not_before": instants.to_rfc3339(not_before) if not_before else None,
+            "exit_code": run.get("exit_code"),
+            "signal": run.get("signal"),
+            "error": self.error,
+            "worker": self.name.worker if self.name else None,
+            "file": self.path,
+        }
+
+
+class WorkerView(NamedTuple):
+    """One worker at one moment; `card` is what its worker.json says."""
+
+    name: str
+    alive: bool
+    card: Dict[str, Any]
+    running: Tuple[Name, ...]
+
+    def as_dict(self) -> Dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "name": self.name,
+            "alive": self.alive,
+            **self.card,
+            "running": [
+                {
+                    "id": claim.id,
+                    "attempt": claim.attempt,
+                    "slot": claim.slot,
+                    "since": instants.to_rfc3339(claim.at),
+                }
+                for claim in self.running
+            ],
+        }
+
+
+def settings_of(spool: SpoolDir) -> Tuple[Settings, List[str]]:
+    """Return the spool's settings and warnings; the defaults where the file is wrong."""
+    try:
+        return config.read(spool.config_bytes())
+    except InvalidSetting as error:
+        return Settings(), [str(error)]
+
+
+def counts(spool: SpoolDir) -> Dict[str, int]:
+    """Return the number of jobs in each state, and of entries that are not jobs as `ignored`."""
+    numbers = dict.fromkeys(STATES, 0)
+    ignored = 0
+    for state in STATES:
+        for entry in spool.dir(state).scan():
+            if names.is_job(entry):
+                numbers[state] += 1
+            elif entry not in (".gitignore", ".gitkeep"):
+                ignored += 1
+    return {**numbers, "ignored": ignored}
+
+
+def is_paused(spool: SpoolDir) -> bool:
+    """Say whether workers make no new claims."""
+    return spool.root.has(PAUSED)
+
+
+def look(spool: SpoolDir, state: str, filename: str, settings: Settings) -> Optional[JobView]:
+    """Look at one file; None if it is gone."""
+    directory = spool.dir(state)
+    job, problem = None, None
+    try:
+        info = directory.stat(filename)
+        data, info = directory.read(filename, MAX_FILE)
+        job = Job.from_bytes(data, MAX_FILE)
+    except FileNotFoundError:
+        return None
+    except InvalidJob as error:
+        problem = error
+    except OSError as error:
+        problem = InvalidJob(f"cannot be read: {error.strerror}")
+    return JobView(
+        state,
+        filename,
+        os.path.join(directory.path, filename),
+        names.parse(filename),
+        job,
+        problem,
+        instants.from_epoch(info.st_ctime_ns / 1e9),
+        instants.from_epoch(info.st_mtime_ns / 1e9),
+        settings,
+    )
+
+
+def jobs(
+    spool: SpoolDir,
+    *,
+    state: Optional[str] = None,
+    tag: Optional[str] = None,
+    limit: Optional[int] = None,
+) -> Iterator[JobView]:
+    """Yield jobs, the newest first, and of one state or tag where asked for.
+
+    Newest by the time in the name: when it ended, started, or falls due.
+    """
+    settings = settings_of(spool)[0]
+    found: Dict[str, Tuple[str, str]] = {}
+    for where in LOOK_ORDER if state is None else (state,):
+        for filename in spool.dir(where).scan():
+            if names.is_job(filename):
+                # A job that moved during the look is taken where it was seen last.
+                found[names.id_in(filename) or f"{where}/{filename}"] = (filename, where)
+    wanted = limit if tag is None else None
+    entries = found.values()
+    ordered = sorted(entries, reverse=True) if wanted is None else heapq.nlargest(wanted, entries)
+    shown = 0
+    for filename, where in ordered:
+        view = look(spool, where, filename, settings)
+        if view is None or (tag and not (view.job and tag in view.job.fields.get("tags", []))):
+            continue
+        yield view
+        shown += 1
+        if shown == limit:
+            break
+
+
+def resolve(spool: SpoolDir, text: str) -> str:
+    """Return the whole id that a person means: an id, a unique beginning of one, or `last`.
+
+    Raises:
+        NotFound: there is no such job.
+        Ambiguous: several ids begin so.
+    """
+    if text == "last":
+        return _last(spool)
+    candidates = {}
+    for state in LOOK_ORDER:
+        for filename in spool.dir(state).scan():
+            job_id = names.id_in(filename)
+            if job_id == text:
+                return text
+            if job_id.startswith(text) and job_id:
+                candidates[job_id] = state
+            elif filename == text:
+                return text
+    if len(candidates) == 1:
+        return next(iter(candidates))
+    if candidates:
+        some = ", ".join(sorted(candidates)[:5])
+        raise Ambiguous(
+            f"{len(candidates)} ids begin with {text!r}: {some}", hint="type more of it"
+        )
+    raise NotFound(f"there is no job {text!r} in {spool.path}", hint="spoolq list shows them")
+
+
+def find(spool: SpoolDir, job_id: str) -> JobView:
+    """Return a job by its whole id, or a file that is no job by its name.
+
+    Raises:
+        NotFound: there is none, after a second look.
+    """
+    settings = settings_of(spool)[0]
+    for _ in range(100):  # it may move between the two looks, but not for ever
+        place = spool.locate([job_id]).get(job_id) or _stray(spool, job_id)
+        if place is None:
+            break
+        view = look(spool, *place, settings)
+        if view is not None:
+            return view
+    raise NotFound(f"there is no job {job_id!r} in {spool.path}", hint="spoolq list shows them")
+
+
+def _stray(spool: SpoolDir, filename: str) -> Optional[Tuple[str, str]]:
+    if "/" in filename or not names.is_job(filename):
+        return None
+    for state in ("dead", "pending"):
+        if spool.dir(state).has(filename):
+            return state, filename
+    return None
+
+
+def _last(spool: SpoolDir) -> str:
+    try:
+        noted = spool.dir("tmp").read(LAST, 64)[0].decode("ascii", "replace").strip()
+    except (OSError, InvalidJob):
+        noted = ""
+    if names.is_id(noted) and spool.locate([noted]):
+        return noted
+    newest = max(
+        (
+            (filename[: instants.STAMP_WIDTH], names.id_in(filename))
+            for state in STATES
+            for filename in spool.dir(state).scan()
+            if names.id_in(filename)
+        ),
+        default=None,
+    )
+    if newest is None:
+        raise NotFound(f"there is no job in {spool.path} yet", hint="spoolq enqueue 'echo hello'")
+    return newest[1]
+
+
+def workers(spool: SpoolDir) -> List[WorkerView]:
+    """Return the workers, dead ones that still have claims included."""
+    running: Dict[str, List[Name]] = {}
+    for filename in spool.dir("processing").scan():
+        claim = names.parse(filename)
+        if claim is not None and claim.worker is not None:
+            running.setdefault(claim.worker, []).append(claim)
+    known = {entry for entry in spool.dir("workers").list() if names.is_worker(entry)}
+    return [
+        WorkerView(
+            worker,
+            lease.probe(spool, worker) == "held",
+            lease.read_card(spool, worker),
+            tuple(sorted(running.get(worker, ()))),
+        )
+        for worker in sorted(known | set(running))
+    ]

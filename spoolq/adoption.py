@@ -14,12 +14,14 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from spoolq import instants, locks, names, platform, trust
 from spoolq.config import Settings
-from spoolq.errors import Busy, InvalidJob
+from spoolq.errors import Busy, InvalidJob, StorageFailed
 from spoolq.fsio import Dir, read_all
 from spoolq.job import MAX_FILE, MAX_GIVEN, Job
 from spoolq.logs import logger, printable
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
+
+_PAUSE = 1.0  # seconds after which a file that could not be looked at is looked at again
 
 
 class _Doubt(NamedTuple):
@@ -86,28 +88,33 @@ class Intake:
         self._clock = clock
         self._monotonic = monotonic
         self._doubts: Dict[str, _Doubt] = {}
+        self._put_off: Dict[str, Tuple[float, str]] = {}  # since when, and what was in the way
 
     def doubts(self, filename: str) -> bool:
         """Say whether this file has been seen not to parse, and is watched."""
         return filename in self._doubts
 
     def is_idle(self) -> bool:
-        """Say whether nothing is watched."""
-        return not self._doubts
+        """Say whether nothing is watched, and nothing put off."""
+        return not (self._doubts or self._put_off)
 
     def ripe(self, settings: Settings) -> List[str]:
-        """Return the watched files that have stood still for long enough to be judged."""
+        """Return the watched files that have stood still for long enough to be judged.
+
+        Those that could not be looked at a second ago are returned as well.
+        """
         now = self._monotonic()
         return [
             filename
             for filename, doubt in self._doubts.items()
             if now - doubt.since >= settings.settle
-        ]
+        ] + [filename for filename, (since, _) in self._put_off.items() if now - since >= _PAUSE]
 
     def patience(self, settings: Settings) -> Optional[float]:
-        """Return the seconds until a watched file has stood still for long enough, or None."""
+        """Return the seconds until a file is worth another look, or None."""
         now = self._monotonic()
         waits = [doubt.since + settings.settle - now for doubt in self._doubts.values()]
+        waits += [since + _PAUSE - now for since, _ in self._put_off.values()]
         return max(min(waits), 0.05) if waits else None
 
     def admit(self, filenames: Iterable[str], settings: Settings) -> List[str]:
@@ -122,29 +129,30 @@ class Intake:
             try:
                 job, changed_at = read_job(self._spool.dir("pending"), filename, settings, limit)
             except FileNotFoundError:
-                self._doubts.pop(filename, None)
+                self._forget(filename)
             except Unreadable as error:
                 self.doubt(filename, error, settings)
             except InvalidJob as error:
                 self._bury(filename, error)
             except OSError as error:
-                logger.warning("pending/%s: %s", filename, error.strerror)
+                self._wait_for(filename, error)
             else:
-                self._doubts.pop(filename, None)
                 if formed:
+                    self._forget(filename)
                     ready.append(filename)
                     continue
                 name = self._name(filename, job, changed_at)
                 _warn_of_strangers(job, name)
                 if "id" in job.fields:
                     with_ids.append((filename, name))
-                elif self._spool.adopt(filename, name):
+                elif self._adopt(filename, name):
                     ready.append(str(name))
         return ready + self._admit_given_ids(with_ids)
 
     def doubt(self, filename: str, error: Unreadable, settings: Settings) -> None:
         """Watch a file that does not parse, and bury it when it has stood still for long enough."""
         now = self._monotonic()
+        self._put_off.pop(filename, None)
         seen = self._doubts.get(filename)
         still = seen is not None and (seen.size, seen.mtime_ns) == (error.size, error.mtime_ns)
         if not still or error.has_writer or seen is None:
@@ -185,16 +193,43 @@ class Intake:
                 for filename, name in drops:
                     if name.id in taken:
                         self._bury(filename, InvalidJob("this id is taken", path=("id",)))
-                    elif self._spool.adopt(filename, name):
+                    elif self._adopt(filename, name):
                         taken.add(name.id)
                         ready.append(str(name))
-        except Busy:
-            pass  # somebody else is at it; the drops are still there in a second
+        except (Busy, OSError) as error:
+            for filename, name in drops:
+                if str(name) not in ready:
+                    self._wait_for(filename, error)
         return ready
 
-    def _bury(self, filename: str, reason: InvalidJob) -> None:
+    def _adopt(self, filename: str, name: Name) -> bool:
+        try:
+            adopted = self._spool.adopt(filename, name)
+        except OSError as error:
+            self._wait_for(filename, error)
+            return False
+        self._forget(filename)
+        return adopted
+
+    def _forget(self, filename: str) -> None:
         self._doubts.pop(filename, None)
-        buried = self._spool.bury("pending", filename, filename)
+        self._put_off.pop(filename, None)
+
+    def _wait_for(self, filename: str, error: Exception) -> None:
+        """Put a file off that cannot be dealt with just now, so that the others get their turn."""
+        self._doubts.pop(filename, None)
+        reason = getattr(error, "strerror", None) or str(error)
+        if self._put_off.get(filename, (0.0, ""))[1] != reason and not isinstance(error, Busy):
+            logger.warning("pending/%s: %s; trying again", printable(filename), reason)
+        self._put_off[filename] = (self._monotonic(), reason)
+
+    def _bury(self, filename: str, reason: InvalidJob) -> None:
+        try:
+            buried = self._spool.bury("pending", filename, filename)
+        except (OSError, StorageFailed) as error:
+            self._wait_for(filename, error)
+            return
+        self._forget(filename)
         if buried is not None:
             logger.warning("no job, now dead/%s: %s", printable(buried), reason)
 

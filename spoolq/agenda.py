@@ -147,10 +147,12 @@ class Agenda:
         doubts = self._intake.doubts
         for filename in self._spool.dir("pending").scan():
             # A quick look at the form; the whole name is read when its turn comes.
-            if filename[21:24] == "Z.p" and filename[24:25].isdigit() and not doubts(filename):
+            if filename[21:24] == "Z.p" and "0" <= filename[24:25] <= "9" and not doubts(filename):
                 stamp = filename[: instants.STAMP_WIDTH]
                 if stamp <= now:
                     due.append((-int(filename[24]), stamp, filename))
+                elif names.parse(filename) is None:
+                    odd.append(filename)  # its turn would never come
                 elif later is None or stamp < later:
                     later = stamp
             elif names.is_job(filename):

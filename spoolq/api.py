@@ -128,7 +128,7 @@ class Spool:
             tmp.write(temporary, job_id.encode("ascii"), sync=False)
             tmp.rename(temporary, tmp, views.LAST)
         except OSError:
-            tmp.discard(temporary)
+            tmp.tidy(temporary)
 
     # --- look -------------------------------------------------------------------------------------
 

@@ -97,7 +97,7 @@ def _names(value: Any) -> Any:
 def _group(value: Any) -> Any:
     try:
         platform.group_id(value)
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise ValueError("must be the name of a group of this system") from None
     return value
 
@@ -147,7 +147,7 @@ def read(data: Optional[bytes]) -> Tuple[Settings, List[str]]:
     values, strangers = {}, []
     for key, value in raw(data).items():
         if key == "format":
-            if value != FORMAT:
+            if value is True or value != FORMAT:
                 raise InvalidSetting(
                     f"this spool has format {value!r}, and this spoolq knows {FORMAT} only",
                     hint="update spoolq",
@@ -261,6 +261,11 @@ class LiveSettings:
 
 
 # --- the environment ------------------------------------------------------------------------------
+
+
+def environment() -> Mapping[str, str]:
+    """Return the environment of this process, for who hands it on."""
+    return os.environ
 
 
 def default_spool(here: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Callable, Iterable, Iterator, List, Optional
 
-from spoolq import instants, lease, names, views
+from spoolq import instants, lease, locks, names, views
 from spoolq.errors import InvalidJob, NotFound, SpoolqError, WrongState
 from spoolq.job import CANCELLED, Entry, next_place
 from spoolq.layout import PAUSED, storage_error, translated
@@ -63,12 +63,11 @@ def _cancel_waiting(spool: SpoolDir, view: JobView, clock: Clock) -> None:
             f"{view.filename} is not a job yet", where=view.path, hint=f"rm {view.path}"
         )
     with _worker_for_a_moment(spool) as own, translated(spool.path):
-        stamp = instants.to_stamp(clock())
-        claim = spool.claim_to_change(view.state, view.filename, view.name, stamp, own.name)
+        claim = spool.claim_to_change(view.state, view.filename, view.name, own.name)
         if claim is None:
             return  # it moved on; the caller looks again
-        # CRASH: the claim of a canceller that died is recovered like any other, and the job
-        # runs (test_a_canceller_killed_in_the_middle_loses_nothing).
+        # CRASH: the claim of a canceller that died is put back by recovery, as it was
+        # (test_a_canceller_killed_in_the_middle_loses_nothing).
         current = views.look(spool, "processing", str(claim), view.settings)
         if current is None or current.job is None:
             spool.give_back(claim, view.name)
@@ -80,7 +79,7 @@ def _cancel_waiting(spool: SpoolDir, view: JobView, clock: Clock) -> None:
         entry: Entry = {
             "attempt": claim.attempt,
             "worker": own.name,
-            "started_at": instants.stamp_to_rfc3339(stamp),
+            "started_at": instants.stamp_to_rfc3339(claim.stamp),
             "finished_at": instants.to_rfc3339(clock()),
             "error": CANCELLED,
         }
@@ -89,8 +88,21 @@ def _cancel_waiting(spool: SpoolDir, view: JobView, clock: Clock) -> None:
         record = Record(claim, job.to_bytes(), state, instants.to_stamp(at), attempt)
         report = spool.finish(own.dir, [record], view.settings.durability)
         if report.error is not None:
-            spool.give_back(claim, view.name)
+            _undo(spool, claim, view)
             raise storage_error(report.error, spool.path) from report.error
+
+
+def _undo(spool: SpoolDir, claim: Name, view: JobView) -> None:
+    """Put a job back that could not be cancelled.
+
+    CRASH: once the cancellation is recorded the job must not wait again: its claim stays, and
+    recovery finishes the move (test_a_cancellation_that_is_recorded_is_not_taken_back).
+    """
+    assert view.name is not None
+    current = views.look(spool, "processing", str(claim), view.settings)
+    recorded = current and current.job and current.job.recorded(claim.attempt, claim.stamp)
+    if current is not None and not recorded:
+        spool.give_back(claim, view.name)
 
 
 def _ask_its_worker(spool: SpoolDir, view: JobView, clock: Clock) -> None:
@@ -101,6 +113,7 @@ def _ask_its_worker(spool: SpoolDir, view: JobView, clock: Clock) -> None:
         return
     if lease.probe(spool, claim.worker) != "held":
         recover_now(spool, clock)
+        time.sleep(_POLL)  # what is left of its run may be waited for
         return
     try:
         directory = spool.dir("workers").sub(claim.worker)
@@ -169,12 +182,12 @@ def _drop_again(spool: SpoolDir, view: JobView) -> Optional[Name]:
     """Adopt a mended file from dead/ as if it had just been dropped."""
     assert view.job is not None
     given = view.job.fields.get("id")
-    if given is not None and spool.locate([given]):
-        raise InvalidJob("this id is taken", path=("id",), hint="change it in the file")
-    job_id = given or names.id_from_stem(view.filename)
     stamp = instants.to_stamp(view.job.run_at or view.changed_at)
-    name = Name(stamp, view.job.priority, 0, job_id)
-    return spool.requeue("dead", view.filename, name, stamp, 0)
+    name = Name(stamp, view.job.priority, 0, given or names.id_from_stem(view.filename))
+    with locks.held(spool.dir("tmp"), ".ids"):
+        if given is not None and spool.locate([given]):
+            raise InvalidJob("this id is taken", path=("id",), hint="change it in the file")
+        return spool.requeue("dead", view.filename, name, stamp, 0)
 
 
 def may_be_retried_with_all(view: JobView) -> bool:

@@ -209,7 +209,7 @@ class Dir:
                 sync_data(descriptor)
         except BaseException:
             os.close(descriptor)
-            self.discard(name)
+            self.tidy(name)
             raise
         os.close(descriptor)
 
@@ -265,7 +265,7 @@ class Dir:
             os.link(self.name(name), target.name(new_name))
         # CRASH: the second name stays in tmp/ until it is swept
         # (test_publish_without_renameat2_survives_a_crash_between_link_and_unlink).
-        self.discard(name)
+        self.tidy(name)
 
     def unlink(self, name: str) -> None:
         """Remove a file.
@@ -281,6 +281,16 @@ class Dir:
             self.unlink(name)
         except FileNotFoundError:
             pass
+
+    def tidy(self, name: str) -> None:
+        """Remove a file that is of no use any more, if it can be: litter in tmp/ is swept later.
+
+        For the way out of a failure, which must not hide what went wrong first.
+        """
+        try:
+            self.unlink(name)
+        except OSError:
+            pass  # gone already, or the disk is in trouble: whoever asked is told of that
 
     def rmdir(self, name: str) -> None:
         """Remove an empty directory."""
@@ -373,7 +383,7 @@ def write_together(directory: Dir, files: Dict[str, bytes], *, sync: bool) -> No
                 _sync_by_name(directory, name)
     except BaseException:
         for name in made:
-            directory.discard(name)
+            directory.tidy(name)
         raise
     finally:
         for descriptor in descriptors:

@@ -57,20 +57,27 @@ class Lease:
             tmp = spool.dir("tmp")
             tmp.make_dir(name)
             directory = tmp.sub(name)
-            lock = directory.create(LOCK)
-            if not locks.try_lock(lock):
-                raise OSError(37, "the lock of a new file is held: do locks work here?", LOCK)
-            lease = cls(spool, name, directory, lock)
-            lease.card = {
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "boot": platform.boot_id(),
-                **card,
-            }
-            directory.write(CARD, lease._card_bytes(), sync=False)
-            # RACE: a sweeper looks only into workers/, where a directory appears with its lock
-            # held (test_a_worker_that_starts_is_never_taken_for_dead).
-            tmp.rename(name, spool.dir("workers"), name)
+            lock = -1
+            try:
+                lock = directory.create(LOCK)
+                if not locks.try_lock(lock):
+                    raise OSError(37, "the lock of a new file is held: do locks work here?", LOCK)
+                lease = cls(spool, name, directory, lock)
+                lease.card = {
+                    "pid": os.getpid(),
+                    "host": socket.gethostname(),
+                    "boot": platform.boot_id(),
+                    **card,
+                }
+                directory.write(CARD, lease._card_bytes(), sync=False)
+                # RACE: a sweeper looks only into workers/, where a directory appears with its lock
+                # held (test_a_worker_that_starts_is_never_taken_for_dead).
+                tmp.rename(name, spool.dir("workers"), name)
+            except BaseException:
+                if lock >= 0:
+                    os.close(lock)
+                directory.close()
+                raise  # what was made is litter in tmp/
             directory.path = os.path.join(spool.dir("workers").path, name)
         return lease
 
@@ -175,7 +182,7 @@ def probe(spool: SpoolDir, worker: str, filename: str = LOCK) -> str:
     """
     try:
         directory = spool.dir("workers").sub(worker)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # whatever somebody put there is no worker
         return "missing"
     try:
         descriptor = directory.open_lock(filename)

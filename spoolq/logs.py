@@ -13,6 +13,7 @@ import re
 import sys
 from typing import List, NamedTuple, Optional, TextIO
 
+from spoolq.errors import InvalidJob
 from spoolq.fsio import Dir
 from spoolq.names import Name
 
@@ -64,7 +65,7 @@ def tail(logs: Dir, name: LogName, size: int) -> str:
     """Return the last `size` bytes of a log as text, "" where there is none."""
     try:
         descriptor = logs.open_file(str(name))
-    except OSError:
+    except (OSError, InvalidJob):  # none, or the command put something else there
         return ""
     try:
         length = os.fstat(descriptor).st_size
@@ -89,7 +90,8 @@ class _OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        return text if record.exc_info else printable(text)
+        lines = text.split("\n") if record.exc_info else [text]
+        return "\n".join(map(printable, lines))
 
 
 def printable(text: str) -> str:

@@ -33,7 +33,15 @@ class Marks(NamedTuple):
 
 
 def find(marks: Marks) -> List[int]:
-    """Return the pids of all processes of a run that are alive, never this process's own."""
+    """Return the pids of all processes of a run that are alive, never this process's own.
+
+    RACE: a process may be born while the others are looked at, so none is said after a second
+    look alone (test_find_looks_twice_before_it_says_none).
+    """
+    return _look(marks) or _look(marks)
+
+
+def _look(marks: Marks) -> List[int]:
     own = os.getpid()
     if platform.LINUX:
         return [pid for pid in _pids() if pid != own and _belongs(pid, marks)]
@@ -68,8 +76,13 @@ class Ending:
         self._monotonic = monotonic
         self._kill_at = monotonic() + grace
         self._asked: Set[int] = set()
+        self._begun = False
         self._pause = _FIRST_LOOK
         self._next_look = monotonic()
+
+    def has_begun(self) -> bool:
+        """Say whether anything was signalled yet: what ended before that ended by itself."""
+        return self._begun
 
     def is_over(self) -> bool:
         """Push on; True when nothing of the run can be found any more."""
@@ -79,6 +92,7 @@ class Ending:
         left = find(self._marks)
         if not left:
             return True
+        self._begun = True
         if now >= self._kill_at:
             send(left, _KILL)
         else:

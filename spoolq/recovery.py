@@ -5,11 +5,15 @@ or whose worker has no directory:
 
 1. If the outcome is recorded, the move is finished; the job does not run again.
 2. What is left of the run is ended (or, with `orphans: wait`, waited for).
-3. The claim is taken over: renamed to this worker. Losing that rename is losing the race.
-4. The winner records `worker lost` and finishes the claim as its own.
+3. A worker's directory that has no lock is removed: a worker that lives without one is fenced off.
+4. The claim is taken over: renamed to this worker. Losing that rename is losing the race.
+5. The winner looks again, and finishes the claim as its own: a run is recorded as lost, or as
+   cancelled where that was asked for; a claim to change a job is put back as it was, and so is a
+   file that does not parse.
 
 No lock is needed between recoverers: each step has one winner, and a recoverer that dies leaves a
-claim in its own name, which the next one finds in turn.
+claim in its own name, which the next one finds in turn. The order of the steps, and that nothing
+but a recorded outcome is moved without a takeover, come from the model in tests/model.
 """
 
 from __future__ import annotations
@@ -26,8 +30,9 @@ from spoolq.lease import Lease
 from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.processes import Ending, Marks, find
-from spoolq.spool import Record, SpoolDir
+from spoolq.spool import CHANGE, Record, SpoolDir
 
+_LOST, _CANCELLED = "lost", "cancel"  # how the slots of takeovers begin: what is to be recorded
 LITTER_AGE = 86_400.0  # seconds after which a file in tmp/ has been left by somebody who died
 
 
@@ -87,7 +92,11 @@ class Recovery:
             if alive[claim.worker] == "held":
                 continue
             orphans.add(claim)
-            found = self._recover(claim, settings)
+            try:
+                found = self._recover(claim, settings)
+            except OSError as error:  # one claim that cannot be read holds up no other
+                self._tell(claim, f"its worker is gone; it cannot be recovered yet: {error}")
+                continue
             if found is not None:
                 taken.append(found)
         self._endings = {k: v for k, v in self._endings.items() if k in orphans}
@@ -108,14 +117,7 @@ class Recovery:
             claims = (names.parse(entry) for entry in self._spool.dir("processing").list())
             if any(claim and claim.worker == worker for claim in claims):
                 continue
-            try:
-                directory = self._spool.dir("workers").sub(worker)
-                try:
-                    lease.clear(self._spool, worker, directory)
-                finally:
-                    directory.close()
-            except OSError as error:
-                logger.debug("workers/%s stays: %s", worker, error.strerror)
+            self._remove(worker)
 
     def sweep_litter(self) -> None:
         """Remove what died in the making: files and directories in tmp/ older than a day."""
@@ -151,35 +153,60 @@ class Recovery:
         return state
 
     def _recover(self, claim: Name, settings: Settings) -> Optional[Taken]:
-        processing = self._spool.dir("processing")
-        try:
-            job, created_at = read_job(processing, str(claim), settings)
-        except FileNotFoundError:
-            return None  # somebody else recovered it
-        except InvalidJob as error:
-            self._give_back(claim, error)
+        if self._finish_recorded(claim, settings) or not self._run_is_over(claim, settings):
             return None
-        entry = job.recorded(claim.attempt, claim.stamp)
-        if entry is not None:
-            self._finish_move(claim, job, entry, settings)
+        # RACE: the request must be looked for before the takeover, after which the directory
+        # that holds it may be swept (test_a_cancel_request_of_a_dead_worker_is_honoured).
+        slot = claim.slot or ""
+        if slot != CHANGE and not slot.startswith(_CANCELLED):
+            kind = _CANCELLED if self._was_to_be_cancelled(claim) else _LOST
+            slot = kind + names.random_text(6)
+        if not self._is_fenced(claim):
             return None
-        if not self._run_is_over(claim, settings):
-            return None
-        cancelled = self._was_to_be_cancelled(claim)
-        mine = self._spool.take_over(claim, self._own.name, f"r{names.random_text(6)}")
-        if mine is None:
-            return None
+        mine = self._spool.take_over(claim, self._own.name, slot)
         # RACE: between the look and the takeover another recoverer may have recorded it
         # (test_a_takeover_looks_again_before_it_records).
+        if mine is None or self._finish_recorded(mine, settings):
+            return None
         try:
-            job, created_at = read_job(processing, str(mine), settings)
-        except (FileNotFoundError, InvalidJob):
+            job, created_at = read_job(self._spool.dir("processing"), str(mine), settings)
+        except FileNotFoundError:
             return None
-        entry = job.recorded(mine.attempt, mine.stamp)
-        if entry is not None:
-            self._finish_move(mine, job, entry, settings)
+        except InvalidJob as error:
+            self._give_back(mine, str(error))
             return None
-        return Taken(mine, job, created_at, self._lost(claim, cancelled))
+        if slot == CHANGE:
+            self._give_back(mine, "who changed it is gone")
+            return None
+        return Taken(mine, job, created_at, self._lost(claim, slot.startswith(_CANCELLED)))
+
+    def _finish_recorded(self, claim: Name, settings: Settings) -> bool:
+        """Finish the move of a claim whose outcome is recorded; True if nothing is left to do."""
+        try:
+            job, _ = read_job(self._spool.dir("processing"), str(claim), settings)
+        except FileNotFoundError:
+            return True  # somebody else recovered it
+        except InvalidJob:
+            return False
+        entry = job.recorded(claim.attempt, claim.stamp)
+        if entry is None:
+            return False
+        state, at, attempt = next_place(entry, claim.attempt, settings.policy(job))
+        moved = self._spool.finish_move(claim, state, instants.to_stamp(at), attempt)
+        if moved is not None:
+            logger.info("%s: %s, as its lost worker recorded", claim.id, state)
+        return True
+
+    def _is_fenced(self, claim: Name) -> bool:
+        """Say whether the claim's worker can write no more.
+
+        A free lock says so. Where there is none, somebody removed it, perhaps from a living
+        worker; then the directory goes too, in which the worker would make its outcome.
+        """
+        assert claim.worker is not None
+        if claim.worker == self._own.name or lease.probe(self._spool, claim.worker) == "free":
+            return True
+        return self._remove(claim.worker)
 
     def _lost(self, claim: Name, cancelled: bool) -> Entry:
         return {
@@ -240,17 +267,27 @@ class Recovery:
         finally:
             directory.close()
 
-    def _finish_move(self, claim: Name, job: Job, entry: Entry, settings: Settings) -> None:
-        state, at, attempt = next_place(entry, claim.attempt, settings.policy(job))
-        moved = self._spool.finish_move(claim, state, instants.to_stamp(at), attempt)
-        if moved is not None:
-            logger.info("%s: %s, as its lost worker recorded", claim.id, state)
-
-    def _give_back(self, claim: Name, reason: InvalidJob) -> None:
-        """Return a claimed file that is no job, or not yet one, to where it is judged."""
-        back = self._spool.give_back(claim, claim.waiting(attempt=max(claim.attempt - 1, 0)))
+    def _give_back(self, claim: Name, reason: str) -> None:
+        """Return a claim to pending/ as it was: its file is judged there, or waits on."""
+        before = claim.attempt - (claim.slot != CHANGE)
+        back = self._spool.give_back(claim, claim.waiting(attempt=max(before, 0)))
         if back is not None:
             logger.warning("%s: %s; back to pending/", claim.id, reason)
+
+    def _remove(self, worker: str) -> bool:
+        """Remove a worker's directory; True if there is none any more."""
+        try:
+            directory = self._spool.dir("workers").sub(worker)
+            try:
+                lease.clear(self._spool, worker, directory)
+            finally:
+                directory.close()
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            logger.debug("workers/%s stays: %s", worker, error.strerror)
+            return False
+        return True
 
     def _tell(self, claim: Name, what: str) -> None:
         if claim not in self._told:

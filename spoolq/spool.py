@@ -38,6 +38,9 @@ from spoolq.fsio import Dir, write_together
 from spoolq.layout import LOOK_ORDER, Layout, storage_error, translated
 from spoolq.names import Name
 
+#: The slot of a claim that is not made to run the job; runs are in slots 0, 1, 2 ...
+CHANGE = "change"
+
 
 class Record(NamedTuple):
     """The end of a run: the job's file as it will be, and where it goes."""
@@ -105,7 +108,7 @@ class SpoolDir(Layout):
                 pending.sync()
         except OSError as error:
             for filename in waiting[len(published) :]:
-                tmp.discard(filename)
+                tmp.tidy(filename)
             if not published:
                 raise storage_error(error, pending.path) from error
             raise OutcomeUnknown(
@@ -123,7 +126,7 @@ class SpoolDir(Layout):
         Raises:
             IdTaken: and nothing was enqueued.
         """
-        with locks.held(self.dir("tmp"), ".ids"):
+        with translated(self.path), locks.held(self.dir("tmp"), ".ids"):
             taken = self.locate(given)
             for job_id, (state, filename) in taken.items():
                 raise IdTaken(
@@ -149,8 +152,10 @@ class SpoolDir(Layout):
             The name in dead/, or None if it is gone.
         """
         stem = own_name[: -len(names.SUFFIX)] if own_name.endswith(names.SUFFIX) else own_name
+        while len(os.fsencode(stem)) > 200:  # a name has room for 255 bytes
+            stem = stem[:-1]
         for number in range(10_000):
-            target = f"{stem[:200]}.{number}{names.SUFFIX}" if number else own_name
+            target = f"{stem}.{number}{names.SUFFIX}" if number else own_name
             try:
                 self.dir(state).move(filename, self.dir("dead"), target)
             except FileNotFoundError:
@@ -176,12 +181,12 @@ class SpoolDir(Layout):
         claim = Name(stamp, name.priority, attempt, name.id, worker, slot)
         return self._claim_as(claim, "pending", filename)
 
-    def claim_to_change(
-        self, state: str, filename: str, name: Name, stamp: str, worker: str
-    ) -> Optional[Name]:
-        """Claim a waiting job to change it, not to run it: no attempt is counted."""
-        claim = Name(stamp, name.priority, name.attempt, name.id, worker, "change")
-        return self._claim_as(claim, state, filename)
+    def claim_to_change(self, state: str, filename: str, name: Name, worker: str) -> Optional[Name]:
+        """Claim a waiting job to change it, not to run it: time and attempt stay in its name.
+
+        So recovery can put it back as it was, when who changes it dies in the middle.
+        """
+        return self._claim_as(name._replace(worker=worker, slot=CHANGE), state, filename)
 
     def _claim_as(self, claim: Name, state: str, filename: str) -> Optional[Name]:
         try:
@@ -229,8 +234,8 @@ class SpoolDir(Layout):
                 )
                 touched.append(record.state)
             if durability == "full":
-                for name in dict.fromkeys([*touched, "processing"]):
-                    self.dir(name).sync()
+                for state in dict.fromkeys(touched):
+                    self.dir(state).sync()
         except OSError as error:
             if not os.path.isdir(worker_dir.path) or worker_dir.stat().st_nlink == 0:
                 raise WorkerLost(f"{worker_dir.path} was removed") from error

@@ -37,13 +37,7 @@ def parse_object(data: bytes) -> Tuple[str, Dict[str, Any]]:
     """
     text = _decode(data)
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_int=_integer,
-            parse_float=_float,
-            parse_constant=_constant,
-        )
+        value = _decoder.decode(text)
     except json.JSONDecodeError as error:
         raise InvalidJob(
             f"not JSON: {error.msg[:1].lower() + error.msg[1:]}",
@@ -147,6 +141,12 @@ def _constant(word: str) -> NoReturn:
     raise _Fault
 
 
+# Made once: making one costs more than reading a job with it.
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)
+
+
 def _walk(text: str) -> Iterator[Tuple[Path, int, str]]:
     """Yield path, offset and token of every key ("key") and value of a well-formed text."""
     stack: List[List[Any]] = []  # ["{", key or None] or ["[", index], from the outside in
@@ -191,7 +191,7 @@ def _refuse_fault(text: str) -> NoReturn:
             seen.add(path)
         elif token[0] in "-0123456789NI":
             try:
-                json.loads(token, parse_int=_integer, parse_float=_float, parse_constant=_constant)
+                _decoder.decode(token)
             except _Fault:
                 _refuse(text, f"{token[:30]} is not a number that fits", offset, path)
     raise AssertionError("a fault without a place")  # pragma: no cover

@@ -103,7 +103,8 @@ class LocalExecutor:
 
     def running(self) -> Tuple[Run, ...]:
         """Return the runs that have not been told as ended."""
-        return tuple(child.run for child in self._children.values())
+        stillborn = (ended.run for ended in self._stillborn)
+        return (*(child.run for child in self._children.values()), *stillborn)
 
     def ended(self) -> List[Ended]:
         """Return what has ended since the last call; pushes timeouts and endings on."""
@@ -187,10 +188,11 @@ class LocalExecutor:
             self._bell.forget(child.pidfd)
             os.close(child.pidfd)
         logs.close_log(self._logs, logs.log_name(child.run.claim), child.log)
+        by_itself = child.ending is None or not child.ending.has_begun()
         return Ended(
             child.run,
             self._clock(),
             exit_code=status if status >= 0 else None,
             signal=-status if status < 0 else None,
-            error=child.error,
+            error=None if by_itself else child.error,
         )

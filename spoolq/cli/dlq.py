@@ -1,0 +1,117 @@
+"""`dlq`: the dead letter queue, and why everything in it is there."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence
+
+import click
+
+from spoolq import api, control, instants
+from spoolq.cli import render, tables, times
+from spoolq.cli.jobs import again, each
+from spoolq.cli.purge import Age, confirmed, purge_jobs
+from spoolq.cli.verbs import Refused, VerbGroup, complete_id, open_spool, resolve
+from spoolq.views import JobView
+
+
+@click.group(cls=VerbGroup)
+def dlq() -> None:
+    """The dead letter queue: what failed for good, was cancelled, or is no job."""
+
+
+@dlq.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: an array.")
+def list_dead(as_json: bool) -> None:
+    """List what is dead, and why, the newest first.
+
+    \b
+    spoolq dlq list
+    spoolq dlq list --json | jq -r '.[] | .id + " " + .why'
+    """
+    spool = open_spool()
+    found = list(spool.list("dead"))
+    reasons = why_dead(spool, found)
+    if as_json:
+        render.document([{**view.as_dict(), "why": why} for view, why in zip(found, reasons)])
+        return
+    if not found:
+        render.say(f"nothing is dead in {render.escape(spool.path)}")
+    now = instants.now()
+    rows = [
+        [
+            render.escape(view.id),
+            tables.attempts(view),
+            tables.when(view, now),
+            f"{render.escape(why)}  {tables.command_line(view)}".rstrip(),
+        ]
+        for view, why in zip(found, reasons)
+    ]
+    render.table(("ID", "ATTEMPT", "WHEN", "WHY, AND THE COMMAND"), rows)
+
+
+def why_dead(spool: api.Spool, found: Sequence[JobView]) -> List[str]:
+    """Return why each is dead; what has no name of the form is validated again for that."""
+    given: Dict[str, str] = {}
+    for view in found:
+        if view.name is None and view.job is not None and "id" in view.job.fields:
+            given[view.filename] = view.job.fields["id"]
+    taken = spool.dir.locate(set(given.values())) if given else {}
+    reasons = []
+    for view in found:
+        if view.problem is not None:
+            reasons.append(f"no job: {view.problem}")
+        elif view.name is not None:
+            reasons.append(view.error or "put here by hand")
+        elif given.get(view.filename) in taken:
+            state = taken[given[view.filename]][0]
+            reasons.append(f"its id {given[view.filename]} is taken by a job that is {state}")
+        else:
+            reasons.append("it is a job now; dlq retry takes it in")
+    return reasons
+
+
+@dlq.command(name="retry")
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=complete_id)
+@click.option(
+    "--all", "all_", is_flag=True, help="All that failed; not the cancelled, nor no jobs."
+)
+def retry_dead(ids: Sequence[str], all_: bool) -> None:
+    """Run dead jobs anew, with all their attempts; the history stays.
+
+    A file that was no job is taken in if it has been mended.
+
+    \b
+    spoolq dlq retry k3v9
+    spoolq dlq retry --all
+    """
+    if bool(ids) == all_:
+        raise Refused("give ids, or --all", "spoolq dlq list shows the ids")
+    spool = open_spool()
+    if not all_:
+        each(ids, lambda text: again(spool, resolve(spool, text)))
+        return
+    chosen = [view.id for view in spool.list("dead") if control.may_be_retried_with_all(view)]
+    if not chosen:
+        render.say(f"nothing to retry in {render.escape(spool.path)}")
+    each(list(reversed(chosen)), lambda job_id: again(spool, job_id))
+
+
+@dlq.command(name="purge")
+@click.option(
+    "--older-than", type=Age(), metavar="DURATION", help="Only what has been dead so long."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def purge_dead(older_than: Optional[float], yes: bool) -> None:
+    """Remove what is dead, with its logs. There is no way back.
+
+    \b
+    spoolq dlq purge --older-than 30d
+    """
+    spool = open_spool()
+    what = "everything in dead/" if older_than is None else _older(older_than)
+    confirmed(f"Remove {what} of {render.escape(spool.path)}, logs too?", yes=yes)
+    purge_jobs(spool, ["dead"], older_than)
+
+
+def _older(seconds: Any) -> str:
+    return f"what has been dead for more than {times.length(seconds)}"

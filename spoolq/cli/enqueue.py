@@ -1,0 +1,306 @@
+"""`enqueue` and `run`: jobs into the queue.
+
+Options end at the first word of a command, as with env and nice, so a command keeps all its words;
+after JSON or `-` they may follow.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, TypeVar
+
+import click
+
+from spoolq import api, instants, lease, names, platform, views
+from spoolq.cli import given, render, times
+from spoolq.cli.given import Source
+from spoolq.cli.verbs import Refused, Verb, Whole, complete_id, open_spool, resolve, typed
+from spoolq.errors import BadInput, InvalidJob, OutcomeUnknown, SpoolqError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_LITERAL = "spoolq.literal"
+
+
+class Enqueuing(Verb):
+    """A verb whose options end where a command begins."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.allow_interspersed_args = False
+
+    def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
+        """Find out what the words are before the options are read."""
+        try:
+            words = self.make_parser(ctx).parse_args(list(args))[0].get("words")
+        except click.UsageError:
+            words = None  # the parser proper says what is wrong
+        literal, anywhere = given.split_options(args, words if isinstance(words, tuple) else ())
+        ctx.meta[_LITERAL] = literal
+        ctx.allow_interspersed_args = anywhere and not literal
+        return super().parse_args(ctx, args)
+
+    def spellings(self, ctx: click.Context) -> Set[str]:
+        """Return how our own options are spelled."""
+        options = (param for param in self.get_params(ctx) if isinstance(param, click.Option))
+        return {spelling for option in options for spelling in option.opts}
+
+
+def job_options(function: _F) -> _F:
+    """Add the options that say how a job runs."""
+    for option in reversed(
+        (
+            click.argument("words", nargs=-1, metavar="JSON... | COMMAND [ARG]... | -"),
+            click.option("--id", metavar="ID", help="Its id; made where not given."),
+            click.option("--name", metavar="TEXT", help="A name, for people."),
+            click.option("--tag", "tags", multiple=True, metavar="TEXT", help="A tag; repeatable."),
+            click.option(
+                "--priority", type=Whole(0, 9), metavar="0-9", help="9 goes first; else 5."
+            ),
+            click.option("--at", metavar="TIME", help="Not before: 18:00, 'tomorrow 06:00' ..."),
+            click.option("--in", "in_", metavar="DURATION", help="Not before: 90, 10m, 1h30m ..."),
+            click.option(
+                "--max-retries",
+                type=Whole(0, 100_000),
+                metavar="N",
+                help="Retries after the first attempt; else the setting (3).",
+            ),
+            click.option(
+                "--backoff-base",
+                type=float,
+                metavar="SECONDS",
+                help="The wait after attempt n is this to the n; else the setting (2).",
+            ),
+            click.option("--timeout", metavar="DURATION", help="For one attempt: 90, 10m ..."),
+            click.option("--cwd", metavar="DIR", help="Where it runs; else where you are."),
+            click.option(
+                "--env",
+                multiple=True,
+                metavar="NAME[=VALUE]",
+                help="A variable, or one with the value that it has here; repeatable.",
+            ),
+            click.option(
+                "--like",
+                metavar="ID",
+                shell_complete=complete_id,
+                help="A copy of another job; what is given besides changes it.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(cls=Enqueuing)
+@job_options
+@click.option("--stream", is_flag=True, help="With -: enqueue each line as it comes.")
+def enqueue(stream: bool, **options: Any) -> None:
+    """Put jobs into the queue and print their ids.
+
+    A single argument goes to the shell; several are a program and its arguments and run without
+    one, as typed. JSON objects are one job each. A - reads jobs from stdin, one a line, JSON or
+    shell command; all are checked before any is enqueued.
+
+    Options end at the first word of a command. An id is printed when its job would survive a
+    power cut.
+
+    \b
+    spoolq enqueue 'make -j2 && make install'
+    spoolq enqueue --in 10m --priority 9 cp 'my file' /backup/
+    spoolq enqueue '{"command": "sleep 3", "tags": ["night"]}' --max-retries 5
+    find . -name '*.wav' | sed 's/.*/flac "&"/' | spoolq enqueue -
+    """
+    ctx = click.get_current_context()
+    words: Sequence[str] = options["words"]
+    fields = overriding(options)
+    from_stdin = words == ("-",) and not ctx.meta[_LITERAL]
+    if stream and not from_stdin:
+        raise Refused("--stream is about lines of stdin", "spoolq enqueue --stream -")
+    sources = None if from_stdin else sources_of(ctx, words, options["like"])
+    if "id" in fields and (sources is None or len(sources) > 1):
+        raise Refused("--id names one job, and here may be more", 'give ids in JSON: {"id": ...}')
+    spool = open_spool(create=True)
+    layers = layers_of(spool, fields, options["like"])
+    if sources is not None:
+        ids = print_ids(publish(spool, layers, sources))
+    elif stream:
+        ids = _publish_as_they_come(spool, layers)
+    else:
+        ids = _publish_stdin(spool, layers)
+    _tell(spool, ids)
+
+
+# --- what is to be enqueued -----------------------------------------------------------------------
+
+
+def overriding(options: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the fields that the options set; tells the time that was understood.
+
+    Raises:
+        Refused: an option cannot be read.
+    """
+    plain = ("id", "name", "priority", "max_retries", "cwd")
+    fields = {key: options[key] for key in plain if options[key] is not None}
+    if options["tags"]:
+        fields["tags"] = list(options["tags"])
+    if options["env"]:
+        fields["env"] = given.variables(options["env"])
+    if options["backoff_base"] is not None:
+        fields["backoff_base"] = _whole(options["backoff_base"])
+    with typed():
+        if options["timeout"] is not None:
+            fields["timeout"] = _whole(times.duration(options["timeout"]))
+        if options["at"] is not None and options["in_"] is not None:
+            raise Refused("--at and --in both say when", "give one of them")
+        now = instants.now()
+        when = None
+        if options["at"] is not None:
+            when = times.instant(options["at"], now)
+        elif options["in_"] is not None:
+            when = instants.later(now, times.duration(options["in_"]))
+        if when is not None:
+            fields["run_at"] = instants.to_rfc3339(when)
+            render.say(f"not before {times.echoed(when, now)}")
+    return fields
+
+
+def _whole(number: float) -> float:
+    return int(number) if number == number // 1 else number
+
+
+def sources_of(ctx: click.Context, words: Sequence[str], like: Optional[str]) -> List[Source]:
+    """Return what the words mean; nothing at all is a copy of --like."""
+    command = ctx.command
+    assert isinstance(command, Enqueuing)
+    if not words:
+        if like is None:
+            raise Refused(
+                "what is to be run?", f"spoolq {command.name} 'echo hello'; - reads jobs from stdin"
+            )
+        return [Source("", None, None, {})]
+    if words[0] == "-" and not ctx.meta[_LITERAL]:
+        raise Refused("- reads jobs from stdin and stands alone")
+    return given.from_words(
+        words, command.spellings(ctx), literal=ctx.meta[_LITERAL], verb=str(command.name)
+    )
+
+
+def layers_of(spool: api.Spool, fields: Dict[str, Any], like: Optional[str]) -> given.Layers:
+    """Return what is put around each job."""
+    if like is None:
+        return given.Layers(fields, spool.settings)
+    view = views.find(spool.dir, resolve(spool, like))
+    if view.job is None:
+        raise view.problem or BadInput(f"{like} is no job")
+    return given.Layers(fields, spool.settings, view.job)
+
+
+# --- into the queue -------------------------------------------------------------------------------
+
+
+def publish(spool: api.Spool, layers: given.Layers, sources: Sequence[Source]) -> List[str]:
+    """Enqueue what was typed and return the ids."""
+    try:
+        return spool.enqueue_many([layers.around(source.fields) for source in sources])
+    except InvalidJob as error:
+        better = given.explained(error, sources[error.index or 0])
+        raise Refused(str(better), better.hint) from error
+
+
+def _publish_stdin(spool: api.Spool, layers: given.Layers) -> List[str]:
+    sources: List[Source] = []
+
+    def jobs() -> Iterator[Dict[str, Any]]:
+        for source in given.from_lines(sys.stdin.buffer):
+            sources.append(source)
+            yield layers.around(source.fields)
+
+    try:
+        if render.is_terminal(sys.stderr) and not render.is_terminal(sys.stdin):
+            from spoolq.cli.progress import reading
+
+            with reading(jobs()) as counted:
+                ids = spool.enqueue_many(counted)
+        else:
+            if render.is_terminal(sys.stdin):
+                render.say("one job a line; end with Ctrl+D, give up with Ctrl+C")
+            ids = spool.enqueue_many(jobs())
+    except InvalidJob as error:
+        better = given.explained(error, sources[error.index or 0])
+        raise _nothing_of(better) from error
+    except OutcomeUnknown:
+        raise
+    except BadInput as error:
+        raise _nothing_of(error) from error
+    return print_ids(ids)
+
+
+def _nothing_of(error: BadInput) -> BadInput:
+    return BadInput(f"{error}; nothing was enqueued", hint=error.hint)
+
+
+def _publish_as_they_come(spool: api.Spool, layers: given.Layers) -> List[str]:
+    ids: List[str] = []
+    try:
+        for source in given.from_lines(sys.stdin.buffer):
+            try:
+                new = spool.enqueue_many([layers.around(source.fields)])
+            except InvalidJob as error:
+                raise given.explained(error, source) from error
+            ids += print_ids(new)
+            sys.stdout.flush()
+    except OutcomeUnknown:
+        raise
+    except SpoolqError as error:
+        if ids:
+            render.say(f"{_number(ids)} before it {'is' if len(ids) == 1 else 'are'} enqueued")
+        raise error
+    return ids
+
+
+def print_ids(ids: List[str]) -> List[str]:
+    """Print ids, one a line."""
+    for job_id in ids:
+        render.out(job_id)
+    return ids
+
+
+# --- words for people -----------------------------------------------------------------------------
+
+
+def _tell(spool: api.Spool, ids: Sequence[str]) -> None:
+    """On a terminal: which spool it was, and what keeps the jobs from running."""
+    if not render.is_terminal(sys.stderr):
+        return
+    sys.stdout.flush()
+    render.say(f"{_number(ids)} enqueued in {render.escape(spool.path)}")
+    what = standstill(spool)
+    if what:
+        render.say(what)
+
+
+def _number(ids: Sequence[str]) -> str:
+    return "1 job" if len(ids) == 1 else f"{len(ids)} jobs"
+
+
+def standstill(spool: api.Spool) -> Optional[str]:
+    """Return why nothing runs, with what to do, or None where somebody works.
+
+    A quick look: it asks for a process, where only its lock would tell for certain.
+    """
+    if views.is_paused(spool.dir):
+        return "the spool is paused; go on with:  spoolq resume"
+    if any(_seems_alive(spool, entry) for entry in spool.dir.dir("workers").scan()):
+        return None
+    return "no worker runs here; start one with:  spoolq worker start --count 1"
+
+
+def _seems_alive(spool: api.Spool, worker: str) -> bool:
+    if not names.is_worker(worker):
+        return False
+    card = lease.read_card(spool.dir, worker)
+    if card.get("count") == 0:
+        return False  # somebody who changes a job
+    if platform.LINUX and card.get("boot") == platform.boot_id():
+        return os.path.exists(f"/proc/{card.get('pid')}")
+    return lease.probe(spool.dir, worker) == "held"

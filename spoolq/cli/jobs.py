@@ -1,0 +1,167 @@
+"""`list`, `show`, `cancel`, `retry`: jobs one by one."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Callable, List, Optional, Sequence
+
+import click
+
+from spoolq import api
+from spoolq.cli import render, tables
+from spoolq.cli.verbs import (
+    FAILED,
+    Refused,
+    Verb,
+    Whole,
+    complete_id,
+    did_you_mean,
+    open_spool,
+    resolve,
+)
+from spoolq.errors import SpoolqError
+from spoolq.layout import STATES
+
+ON_A_TERMINAL = 50
+
+
+class State(click.ParamType):
+    """One of the five states, or the closest one in the refusal."""
+
+    name = "state"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Return the state."""
+        state = str(value).lower()
+        if state not in STATES:
+            raise Refused(
+                f"{value!r} is not a state{did_you_mean(state, STATES)}",
+                "the states are " + ", ".join(STATES),
+            )
+        return state
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> List[Any]:
+        """Return the states that begin so."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(state) for state in STATES if state.startswith(incomplete)]
+
+
+@click.command(name="list", cls=Verb)
+@click.option("--state", type=State(), help="Only these: " + ", ".join(STATES) + ".")
+@click.option("--tag", metavar="TEXT", help="Only those with this tag.")
+@click.option("--limit", type=Whole(1), metavar="N", help="At most N, the newest.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: an array of all.")
+def list_jobs(
+    state: Optional[str], tag: Optional[str], limit: Optional[int], as_json: bool
+) -> None:
+    """List jobs, the newest first.
+
+    The newest 50 on a terminal, all of them in a pipe.
+
+    \b
+    spoolq list --state failed
+    spoolq list --json --tag nightly | jq -r '.[].id'
+    """
+    spool = open_spool()
+    on_terminal = render.is_terminal(sys.stdout)
+    if limit is None and on_terminal and not as_json:
+        limit = ON_A_TERMINAL
+        found = list(spool.list(state, tag, limit + 1))
+    else:
+        found = list(spool.list(state, tag, limit))
+    if as_json:
+        render.document([view.as_dict() for view in found])
+        return
+    more = limit == ON_A_TERMINAL and len(found) > limit
+    tables.print_jobs(found[:limit])
+    if more:
+        render.say(f"the newest {limit}; --limit N shows more")
+    if not found and on_terminal:
+        what = f"{state} jobs" if state else "jobs"
+        render.say(f"no {what} in {render.escape(spool.path)}")
+
+
+# --- show -----------------------------------------------------------------------------------------
+
+
+@click.command(cls=Verb)
+@click.argument("job", metavar="[ID]", default="last", shell_complete=complete_id)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def show(job: str, as_json: bool) -> None:
+    """Show everything about one job: file, history, log.
+
+    \b
+    spoolq show
+    spoolq show k3v9 --json
+    """
+    spool = open_spool()
+    view = spool.get(resolve(spool, job))
+    if as_json:
+        render.document(view.as_dict())
+    else:
+        for line in tables.described(spool, view):
+            render.out(line)
+
+
+# --- cancel and retry -----------------------------------------------------------------------------
+
+
+def each(ids: Sequence[str], act: Callable[[str], None]) -> None:
+    """Do something to each of these jobs; report each that it cannot be done to.
+
+    Exits with 1 if there was one.
+    """
+    failed = False
+    for text in ids:
+        try:
+            act(text)
+        except SpoolqError as error:
+            failed = True
+            render.error(str(error), where=error.where, hint=error.hint)
+    if failed:
+        click.get_current_context().exit(FAILED)
+
+
+@click.command(cls=Verb)
+@click.argument("ids", nargs=-1, required=True, metavar="ID...", shell_complete=complete_id)
+def cancel(ids: Sequence[str]) -> None:
+    """Cancel jobs that wait or run.
+
+    A running job is ended by its worker: TERM, after a while KILL. Cancelled jobs are dead, and
+    `spoolq retry` runs them anew.
+
+    \b
+    spoolq cancel k3v9
+    spoolq list --json --tag old | jq -r '.[].id' | xargs spoolq cancel
+    """
+    spool = open_spool()
+
+    def act(text: str) -> None:
+        view = spool.cancel(resolve(spool, text))
+        if view.state == "completed":
+            render.say(f"{view.id}: completed before it could be cancelled")
+        else:
+            render.say(f"{view.id}: {render.escape(view.error or view.state)}")
+
+    each(ids, act)
+
+
+@click.command(cls=Verb)
+@click.argument("ids", nargs=-1, required=True, metavar="ID...", shell_complete=complete_id)
+def retry(ids: Sequence[str]) -> None:
+    """Run failed jobs now, or dead ones anew.
+
+    A dead job gets all its attempts back and keeps its history.
+
+    \b
+    spoolq retry k3v9
+    """
+    spool = open_spool()
+    each(ids, lambda text: again(spool, resolve(spool, text)))
+
+
+def again(spool: api.Spool, job_id: str) -> None:
+    """Let a failed or dead job run again, and say so."""
+    spool.retry(job_id)
+    render.say(f"{render.escape(job_id)}: runs again")

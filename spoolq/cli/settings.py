@@ -1,0 +1,244 @@
+"""`config`, `init`, `pause`, `resume`, `completion`: the spool itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Callable, Dict, List, Optional
+
+import click
+
+from spoolq import api, config
+from spoolq.cli import render
+from spoolq.cli.verbs import (
+    Refused,
+    Verb,
+    VerbGroup,
+    did_you_mean,
+    is_spool,
+    open_spool,
+    spool_path,
+    typed,
+    working_directory,
+)
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+# --- config ---------------------------------------------------------------------------------------
+
+
+@click.group(name="config", cls=VerbGroup)
+def config_group() -> None:
+    """Show and change the settings of the spool."""
+
+
+def _complete_key(_: click.Context, __: click.Parameter, incomplete: str) -> List[Any]:
+    from click.shell_completion import CompletionItem
+
+    plain = incomplete.replace("-", "_")
+    return [
+        CompletionItem(key, help=found.meaning)
+        for key, found in config.KEYS.items()
+        if key.startswith(plain)
+    ]
+
+
+def spelled(value: Any) -> str:
+    """Return a setting as a person types it."""
+    if isinstance(value, tuple):
+        return " ".join(value)
+    if isinstance(value, str):
+        return value
+    return "none" if value is None else json.dumps(value)
+
+
+@config_group.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def list_settings(as_json: bool) -> None:
+    """List all settings, their values, and what they mean.
+
+    \b
+    spoolq config list
+    """
+    spool = open_spool()
+    settings, warnings = config.read(spool.dir.config_bytes())
+    for warning in warnings:
+        render.warn(warning)
+    values = settings._asdict()
+    if as_json:
+        render.document(values)
+        return
+    ours = config.raw(spool.dir.config_bytes())
+    rows = [
+        [key, render.escape(spelled(values[key])), "set" if key in ours else "", found.meaning]
+        for key, found in config.KEYS.items()
+    ]
+    render.table(("SETTING", "VALUE", "", "MEANING"), rows)
+
+
+@config_group.command()
+@click.argument("key", shell_complete=_complete_key)
+@click.option("--json", "as_json", is_flag=True, help="The value as JSON.")
+def get(key: str, as_json: bool) -> None:
+    """Print the value of a setting.
+
+    \b
+    spoolq config get max_retries
+    """
+    with typed():
+        name = config.known(key)
+    spool = open_spool()
+    value = getattr(config.read(spool.dir.config_bytes())[0], name)
+    if as_json:
+        render.document(value)
+    else:
+        render.out(render.escape(spelled(value)))
+
+
+@config_group.command(name="set", context_settings={"ignore_unknown_options": True})
+@click.argument("key", shell_complete=_complete_key)
+@click.argument("value")
+def set_(key: str, value: str) -> None:
+    """Change a setting; it acts on waiting jobs and running workers too.
+
+    \b
+    spoolq config set max_retries 5
+    spoolq config set capture-env 'PATH LANG HOME'
+    """
+    with typed():
+        name = config.known(key)
+        new = config.from_text(name, value)
+    spool = open_spool()
+
+    def change(values: Dict[str, Any]) -> None:
+        values[name] = new
+
+    _change(spool, change)
+    shown = tuple(new) if isinstance(new, list) else new
+    render.say(f"{name} = {render.escape(spelled(shown))} in {render.escape(spool.path)}")
+
+
+@config_group.command()
+@click.argument("key", shell_complete=_complete_key)
+def unset(key: str) -> None:
+    """Let a setting have its default again.
+
+    \b
+    spoolq config unset max_retries
+    """
+    with typed():
+        name = config.known(key)
+    spool = open_spool()
+
+    def change(values: Dict[str, Any]) -> None:
+        values.pop(name, None)
+
+    _change(spool, change)
+    value = spelled(config.default(name))
+    render.say(f"{name} = {value} (the default) in {render.escape(spool.path)}")
+
+
+def _change(spool: api.Spool, change: Callable[[Dict[str, Any]], None]) -> None:
+    """Change config.json under a lock, so that of two changes at once none is lost."""
+    from spoolq import locks
+
+    with locks.held(spool.dir.dir("tmp"), ".config"):
+        values = config.raw(spool.dir.config_bytes())
+        change(values)
+        spool.dir.write_config(config.write(values))
+
+
+# --- pause and resume -----------------------------------------------------------------------------
+
+
+@click.command(cls=Verb)
+def pause() -> None:
+    """Let workers take nothing new; what runs goes on.
+
+    \b
+    spoolq pause
+    """
+    from spoolq import control
+
+    spool = open_spool()
+    new = control.pause(spool.dir)
+    render.say(f"{'paused' if new else 'paused already'}: {render.escape(spool.path)}")
+
+
+@click.command(cls=Verb)
+def resume() -> None:
+    """Let workers go on.
+
+    \b
+    spoolq resume
+    """
+    from spoolq import control
+
+    spool = open_spool()
+    was = control.resume(spool.dir)
+    render.say(f"{'goes on' if was else 'was not paused'}: {render.escape(spool.path)}")
+
+
+# --- init -----------------------------------------------------------------------------------------
+
+
+@click.command(cls=Verb)
+@click.argument("directory", required=False, type=click.Path(file_okay=False), metavar="[DIR]")
+@click.option("--group", metavar="G", help="Members of this group may submit jobs.")
+@click.pass_context
+def init(ctx: click.Context, directory: Optional[str], group: Optional[str]) -> None:
+    """Make a spool, ./spool where no DIR is named.
+
+    Nobody else can read or write in it, whatever the umask; or, with --group, the members of a
+    group too. A spool that is there is completed, and loses nothing.
+
+    \b
+    spoolq init
+    spoolq init /srv/jobs --group builders
+    """
+    from spoolq.cli.verbs import given_spool
+    from spoolq.spool import SpoolDir
+
+    if group is not None:
+        with typed():
+            config.check("group", group)
+    here = working_directory()
+    path = os.path.join(here, directory or given_spool(ctx) or "spool")
+    there = is_spool(path)
+    spool = SpoolDir.create(path, group)
+    try:
+        render.say(
+            f"{'there is a spool already at' if there else 'made a spool at'} "
+            f"{render.escape(spool.path)}"
+        )
+        if os.path.realpath(spool.path) != os.path.realpath(spool_path()):
+            render.say(f"use it with:  spoolq --spool {render.escape(spool.path)} VERB")
+    finally:
+        spool.close()
+
+
+# --- completion -----------------------------------------------------------------------------------
+
+
+@click.command(cls=Verb)
+@click.argument("shell")
+def completion(shell: str) -> None:
+    """Print the completion script of a shell: bash, zsh or fish.
+
+    \b
+    spoolq completion bash > ~/.local/share/bash-completion/completions/spoolq
+    eval "$(spoolq completion zsh)"
+    spoolq completion fish > ~/.config/fish/completions/spoolq.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from spoolq.cli.main import cli
+
+    found = get_completion_class(shell) if shell in SHELLS else None
+    if found is None:
+        raise Refused(
+            f"there is no completion for {shell!r}{did_you_mean(shell, SHELLS)}",
+            "the shells are " + ", ".join(SHELLS),
+        )
+    render.out(found(cli, {}, "spoolq", "_SPOOLQ_COMPLETE").source())

@@ -1,0 +1,253 @@
+"""What all verbs share: --spool before and after them, lazy loading, ids, and refusals.
+
+A verb's module is imported when the verb is called, so that `enqueue` does not pay for what
+`list` needs. Source: click's documentation, "Lazily Loading Subcommands".
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+
+import click
+
+from spoolq import api, config
+from spoolq.cli import render
+from spoolq.errors import BadInput, NotFound, SpoolqError
+
+_META = "spoolq.spool"
+
+#: Exit codes besides 0, as cli.md names them.
+FAILED, USAGE, BUG, TRY_AGAIN, INTERRUPTED = 1, 2, 3, 75, 130
+
+
+class Refused(click.UsageError):
+    """What was typed is wrong; unlike click's own errors it brings its hint."""
+
+    def __init__(self, message: str, hint: Optional[str] = None) -> None:
+        super().__init__(message, click.get_current_context(silent=True))
+        self.hint = hint
+
+
+@contextmanager
+def typed() -> Iterator[None]:
+    """Turn an error about what was given into one about what was typed: exit code 2."""
+    try:
+        yield
+    except BadInput as error:
+        raise Refused(str(error), error.hint) from error
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Return a question that names the closest of `words`, or ""."""
+    close = difflib.get_close_matches(word.lower(), list(words), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+class Whole(click.ParamType):
+    """A whole number from `least` to `most`; click's own writes [0<=x<=9] into the help."""
+
+    name = "number"
+
+    def __init__(self, least: int, most: int = 10**9) -> None:
+        self.least, self.most = least, most
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Return the number."""
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if not self.least <= number <= self.most:
+            self.fail(f"{number} is not from {self.least} to {self.most}", param, ctx)
+        return number
+
+
+# --- the spool ------------------------------------------------------------------------------------
+
+
+def _note_spool(ctx: click.Context, _: click.Parameter, value: Optional[str]) -> None:
+    if value is not None:
+        ctx.meta[_META] = value
+
+
+def spool_option() -> click.Option:
+    """Return --spool, which stands before the verb or right after it."""
+    return click.Option(
+        ["--spool"],
+        metavar="DIR",
+        type=click.Path(file_okay=False),
+        expose_value=False,
+        callback=_note_spool,
+        help="The spool; else $SPOOLQ_SPOOL, ./spool if you made it, or your own.",
+    )
+
+
+def working_directory() -> str:
+    """Return where we are.
+
+    Raises:
+        NotFound: it has been removed.
+    """
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise NotFound("the directory that you are in is gone", hint="cd somewhere else") from None
+
+
+def spool_path() -> str:
+    """Return the path of the spool that was asked for, or of the default one."""
+    here = working_directory()
+    given = given_spool(click.get_current_context())
+    return os.path.abspath(os.path.join(here, given or config.default_spool(here)))
+
+
+def given_spool(ctx: click.Context) -> Optional[str]:
+    """Return what --spool said, on either side of the verb."""
+    given: Optional[str] = ctx.meta.get(_META)
+    return given
+
+
+def is_spool(path: str) -> bool:
+    """Say whether there is a spool at a path."""
+    return os.path.isdir(os.path.join(path, "pending"))
+
+
+def open_spool(*, create: bool = False) -> api.Spool:
+    """Open the spool; with `create` make it where it is not there, and say so.
+
+    Raises:
+        NoSpool: there is none, and `create` is False.
+    """
+    path = spool_path()
+    missing = create and not is_spool(path)
+    spool = api.Spool(path, create=missing)
+    if missing:
+        render.say(f"made a spool at {render.escape(path)}")
+    return spool
+
+
+# --- verbs ----------------------------------------------------------------------------------------
+
+
+class Verb(click.Command):
+    """A command that takes --spool too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(spool_option())
+
+
+#: Where a verb is, "module:attribute" under spoolq.cli, and what it does in one line.
+Lazy = Dict[str, Tuple[str, str]]
+
+
+class VerbGroup(click.Group):
+    """A group that imports a verb when it is called, and guesses what a wrong one meant.
+
+    `sections` orders the verbs of the help; each names its own.
+    """
+
+    command_class = Verb
+
+    def __init__(
+        self,
+        *args: Any,
+        lazy: Optional[Lazy] = None,
+        sections: Sequence[Tuple[str, Sequence[str]]] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy: Lazy = lazy or {}
+        self.sections = sections
+        self.params.append(spool_option())
+
+    def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
+        """Show the help where no verb is named; releases of click differ in how."""
+        if not args and not self.invoke_without_command and not ctx.resilient_parsing:
+            render.say(ctx.get_help())
+            ctx.exit(USAGE)
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> List[str]:
+        """Return the verbs in the order of the help."""
+        return [*self.lazy, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        """Return a verb, imported now."""
+        if cmd_name not in self.lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = self.lazy[cmd_name][0].partition(":")
+        command = getattr(import_module(f"spoolq.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: List[str]
+    ) -> Tuple[Optional[str], Optional[click.Command], List[str]]:
+        """Return the verb that was typed, or refuse with the one that was meant."""
+        word = args[0]
+        known = ctx.resilient_parsing or word[:1] in ("-", "")
+        if not known and self.get_command(ctx, word) is None:
+            meant = did_you_mean(word, self.list_commands(ctx))
+            raise Refused(f"there is no verb {word!r}{meant}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs by section, without importing them."""
+        if not self.lazy:
+            super().format_commands(ctx, formatter)
+        for title, verbs in self.sections:
+            with formatter.section(title):
+                formatter.write_dl([(verb, self.lazy[verb][1]) for verb in verbs])
+
+
+# --- ids ------------------------------------------------------------------------------------------
+
+
+def complete_id(ctx: click.Context, _: click.Parameter, incomplete: str) -> List[Any]:
+    """Return the ids that begin with what was typed, the newest first."""
+    from click.shell_completion import CompletionItem
+
+    from spoolq import names
+    from spoolq.layout import STATES
+
+    found = []
+    try:
+        path = given_spool(ctx) or config.default_spool(os.getcwd())
+        spool = api.Spool(path)
+        for state in STATES:
+            for filename in spool.dir.dir(state).scan():
+                job_id = names.id_in(filename)
+                if job_id.startswith(incomplete) and job_id:
+                    found.append((filename, job_id, state))
+    except (SpoolqError, OSError):
+        return []  # completion has no place to complain
+    found.sort(reverse=True)
+    return [CompletionItem(job_id, help=state) for _, job_id, state in found[:100]]
+
+
+def resolve(spool: api.Spool, text: str) -> str:
+    """Return the whole id that a person means; one that is not there may be misspelt.
+
+    Raises:
+        NotFound: there is no such job; names the closest.
+        Ambiguous: several ids begin so.
+    """
+    from spoolq import names, views
+    from spoolq.layout import STATES
+
+    try:
+        return views.resolve(spool.dir, text)
+    except NotFound as error:
+        if text == "last":
+            raise
+        ids = {names.id_in(name) for state in STATES for name in spool.dir.dir(state).scan()}
+        starts = {job_id[: len(text)]: job_id for job_id in ids if job_id}
+        close = difflib.get_close_matches(text, starts, 1)
+        if not close:
+            raise
+        raise NotFound(f"{error}; did you mean {starts[close[0]]!r}?", hint=error.hint) from None

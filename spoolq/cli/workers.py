@@ -1,0 +1,203 @@
+"""`worker`: run jobs here, see who does, ask them to leave."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any, Sequence
+
+import click
+
+from spoolq import api, config, instants
+from spoolq.cli import render, tables
+from spoolq.cli.verbs import VerbGroup, Whole, open_spool
+from spoolq.errors import StorageFailed
+from spoolq.spool import SpoolDir
+
+_POLL = 0.05
+
+
+@click.group(name="worker", cls=VerbGroup)
+def worker() -> None:
+    """Run jobs, and see or stop who does."""
+
+
+# --- start ----------------------------------------------------------------------------------------
+
+
+@worker.command()
+@click.option(
+    "--count",
+    "-n",
+    type=Whole(1, 10_000),
+    default=1,
+    metavar="N",
+    help="How many jobs run at a time (1).",
+)
+@click.option("--drain", is_flag=True, help="Leave when nothing runs, is due or will be retried.")
+@click.option("--verbose", "-v", is_flag=True, help="Tell more.")
+def start(count: int, drain: bool, verbose: bool) -> None:
+    """Run jobs in the foreground until stopped.
+
+    Ctrl+C, TERM and HUP (unless ignored, as under nohup) let it finish what runs and leave; a
+    second one, more than a second later, ends what runs, and the jobs wait again.
+
+    \b
+    spoolq worker start --count 4
+    spoolq worker start --drain        do what there is, then leave
+    """
+    serve(open_spool(create=True), count=count, drain=drain, verbose=verbose)
+
+
+def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
+    """Be a worker until stopped.
+
+    Raises:
+        UnsafeSpool: others could put commands here.
+        InvalidSetting: config.json is wrong.
+        StorageFailed: tmp/ or a state is on another filesystem.
+        WorkerLost: the worker's directory was removed; its runs have been ended.
+    """
+    from spoolq import lease, logs, trust
+    from spoolq.bell import Bell
+    from spoolq.executors.local import LocalExecutor
+    from spoolq.layout import DIRECTORIES
+    from spoolq.watcher import Watcher
+    from spoolq.worker import Worker
+
+    settings = config.read(spool.dir.config_bytes())[0]
+    trust.require_safe(spool.path, DIRECTORIES, settings.group)
+    require_one_filesystem(spool.dir)
+    logs.configure(verbose=verbose)
+    bell = Bell()
+    stops = Signals()
+    bell.rings_on_signals()
+    watcher = Watcher(spool.dir.dir("pending").path, bell.ring)
+    own = lease.Lease.start(
+        spool.dir, {"count": count, "started_at": instants.to_rfc3339(instants.now())}
+    )
+    try:
+        watcher.start()
+        executor = LocalExecutor(
+            spool.dir, bell, config.environment(), instants.now, time.monotonic
+        )
+        working = Worker(
+            spool.dir,
+            own,
+            executor,
+            bell,
+            count=count,
+            drain=drain,
+            monotonic=time.monotonic,
+            check_watcher=watcher.check,
+        )
+        logs.logger.info(
+            "worker %s on %s: %d at a time", own.name, logs.printable(spool.path), count
+        )
+        stops.go_to(working)
+        working.run()
+        logs.logger.info("worker %s leaves", own.name)
+    finally:
+        own.leave()
+        watcher.stop()
+
+
+class Signals:
+    """Signals to stop, from before the worker can be seen: none is lost, none kills it."""
+
+    def __init__(self) -> None:
+        self._worker: Any = None
+        self._early = False
+        for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK"):
+            number = getattr(signal, name, None)
+            if number is None:
+                continue
+            if name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup asks for that
+            signal.signal(number, self._handle)
+
+    def go_to(self, worker: Any) -> None:
+        """Let signals reach the worker, and the one that came before it was there."""
+        self._worker = worker
+        if self._early:
+            worker.signalled()
+
+    def _handle(self, *_: object) -> None:
+        if self._worker is None:
+            self._early = True
+        else:
+            self._worker.signalled()
+
+
+def require_one_filesystem(spool: SpoolDir) -> None:
+    """Refuse a spool whose directories are on several filesystems: nothing can be renamed then.
+
+    Raises:
+        StorageFailed: one is elsewhere.
+    """
+    from spoolq.layout import DIRECTORIES
+
+    device = spool.dir("pending").stat().st_dev
+    for name in DIRECTORIES:
+        directory = spool.dir(name)
+        if directory.stat().st_dev != device:
+            raise StorageFailed(
+                f"{directory.path} is on another filesystem than pending/, so no job could move",
+                hint="the whole spool has to be on one filesystem",
+            )
+
+
+# --- stop -----------------------------------------------------------------------------------------
+
+
+@worker.command()
+@click.argument("workers", nargs=-1, metavar="[WORKER]...")
+@click.option("--now", is_flag=True, help="End what they run; it waits in pending/ again.")
+def stop(workers: Sequence[str], now: bool) -> None:
+    """Ask workers to finish what they run and leave, and wait until they have.
+
+    All of them, or those named (a beginning will do).
+
+    \b
+    spoolq worker stop
+    spoolq worker stop --now web1-4121
+    """
+    from spoolq import control, lease
+
+    spool = open_spool()
+    asked = control.stop(spool.dir, workers, interrupt=now)
+    if not asked:
+        render.say(f"no worker runs on {render.escape(spool.path)}")
+        return
+    what = "end what it runs" if now else "finish what it runs"
+    for name in asked:
+        render.say(f"{name}: asked to {what} and leave")
+    waiting = list(asked)
+    while waiting:
+        for name in list(waiting):
+            if lease.probe(spool.dir, name) != "held":
+                waiting.remove(name)
+                render.say(f"{name}: has left")
+        if waiting:
+            time.sleep(_POLL)
+
+
+# --- list -----------------------------------------------------------------------------------------
+
+
+@worker.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def list_workers(as_json: bool) -> None:
+    """List workers, their slots, and what each runs since when.
+
+    \b
+    spoolq worker list
+    """
+    spool = open_spool()
+    found = tables.shown_workers(spool)
+    if as_json:
+        render.document([view.as_dict() for view in found])
+        return
+    if not found:
+        render.say(f"no worker runs on {render.escape(spool.path)}")
+    tables.print_workers(spool, found)

@@ -1,0 +1,13 @@
+"""All scenarios, once the modules that hold them have been imported."""
+
+from . import scenarios_breaking, scenarios_people, scenarios_workers
+from .registry import BREAKING, LARGE, SCENARIOS
+
+__all__ = [
+    "BREAKING",
+    "LARGE",
+    "SCENARIOS",
+    "scenarios_breaking",
+    "scenarios_people",
+    "scenarios_workers",
+]

@@ -1,0 +1,110 @@
+"""Record, then move: how the owner of a claim writes an outcome down and files the job away.
+
+CRASH: between record and move the outcome is known, and `recovery` finishes the move.
+"""
+
+from typing import Any
+
+from . import calls
+from .names import UNCOUNTED, Entry, HalfWritten, Job, Name, is_recorded, parse, split
+from .routine import Steps, Sub
+from .rules import Rules
+
+
+def recorded(content: Any, claim: str, rules: Rules) -> bool:
+    """Say whether this claim's outcome is in the file, which may not parse."""
+    name = parse(claim)
+    assert name is not None
+    return not is_half_written(content) and is_recorded(
+        content, name, by_attempt=rules.identify_by == "attempt"
+    )
+
+
+def move_new(source: str, target: str, rules: Rules) -> Steps:
+    """Move a file to a name that must not be taken; answer "ok", "ENOENT" or "EEXIST"."""
+    if rules.rename_new == "atomic":
+        return (yield calls.rename_new(source, target))
+    answer = yield calls.link(source, target)
+    if answer == "ok":
+        yield calls.unlink(source)
+    return answer
+
+
+def finish(me: str, claim: str, job: Job, rules: Rules) -> Steps:
+    """Move a job whose outcome is recorded to where it belongs."""
+    name = parse(claim)
+    assert name is not None
+    last = job.history[-1]
+    source = f"processing/{claim}"
+    if last.outcome == "interrupted" and rules.interrupted == "moves-back":
+        back = Name(last.not_before, name.attempt - 1, name.job)
+        return (yield Sub(move_new, (source, f"pending/{back}", rules)))
+    time = yield calls.now()
+    if last.outcome == "ok":
+        state = "completed"
+    elif last.outcome == "cancelled" or name.attempt >= rules.max_attempts:
+        state = "dead"
+    else:
+        state = "failed"
+    return (yield calls.rename(source, f"{state}/{Name(time, name.attempt, name.job)}"))
+
+
+def record(me: str, claim: str, job: Job, outcome: str, rules: Rules, back_to: str = "") -> Steps:
+    """Write an outcome over a claim; return the job as it is now, or None if the claim is lost.
+
+    The file is made in the worker's own directory: who has lost that has lost its claims.
+    """
+    name = parse(claim)
+    assert name is not None
+    new = job.with_entry(Entry(name.attempt, name.time, outcome, back_to))
+    made = f"workers/{me}/record-{claim}" if rules.record_in == "own" else f"tmp/record-{claim}"
+    if (yield calls.create(made, new)) != "ok":
+        return None
+    if (yield calls.rename(made, f"processing/{claim}")) != "ok":
+        return None
+    return new
+
+
+def record_and_finish(
+    me: str, claim: str, job: Job, outcome: str, rules: Rules, back_to: str = ""
+) -> Steps:
+    """Record an outcome, answer the cancel request it settles, move the job."""
+    new = yield Sub(record, (me, claim, job, outcome, rules, back_to))
+    if new is None:
+        return "lost"
+    name = parse(claim)
+    assert name is not None
+    request = f"workers/{me}/cancel.{name.job}"
+    settles = outcome == "cancelled"
+    if settles and rules.request_deleted == "before-move":
+        yield calls.unlink(request)
+    answer = yield Sub(finish, (me, claim, new, rules))
+    if settles and rules.request_deleted == "after-move":
+        yield calls.unlink(request)
+    return answer
+
+
+def give_back(claim: str, old_name: str, rules: Rules) -> Steps:
+    """Return a claimed file to pending/, as if it had not been claimed: nothing was run.
+
+    Args:
+        old_name: the name it had; "" if that is not known any more.
+    """
+    if not old_name:
+        name = parse(claim)
+        assert name is not None
+        counted = name.slot != UNCOUNTED or rules.uncounted == "lost"
+        old_name = str(Name(name.time, name.attempt - counted, name.job))
+    return (yield Sub(move_new, (f"processing/{claim}", f"pending/{old_name}", rules)))
+
+
+def is_half_written(content: object) -> bool:
+    """Say whether a file does not parse."""
+    return isinstance(content, HalfWritten)
+
+
+def job_id(path: str) -> str:
+    """Return the id in a path's name."""
+    name = parse(split(path)[1])
+    assert name is not None
+    return name.job

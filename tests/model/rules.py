@@ -1,0 +1,38 @@
+"""The rules under which the protocol is explored, and the plainer ones that it has left behind.
+
+Each field is one decision. Its default is the present rule; its other values are kept as negative
+controls: the model must find what is wrong with them.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """The decisions of the protocol."""
+
+    max_attempts: int = 2
+    start: str = "renamed-in-locked"  # or "locked-in-place"
+    identify_by: str = "claim"  # or "attempt"
+    recovery: str = "takeover"  # or "in-place": record over the dead worker's claim
+    record_in: str = "own"  # or "tmp"
+    end_of_run: str = "all"  # or "session": spare what made its own; or "nothing"
+    orphans: str = "end"  # or "wait": both are present rules, the second is a setting
+    sweep: str = "lists-after-probe"  # or "lists-before-probe"
+    fence: bool = True  # a claim without a worker's directory: make sure of that first
+    rename_new: str = "atomic"  # or "link-unlink", the stand-in where NOREPLACE is lacking
+    interrupted: str = "moves-back"  # or "counts": recovery takes it for a failure
+    request_deleted: str = "before-move"  # or "after-move"
+    request_carried: bool = True  # the name of a claim taken over says that a cancel was asked for
+    uncounted: str = "goes-back"  # or "lost": the claim of a command line that died, see `names`
+    give_back: str = "taken-over"  # or "directly": what ran nothing is not taken over first
+    looks_for_id: int = 2  # a listing misses what is on the move
+    ids_locked: bool = True  # explicit ids are searched and published under tmp/.ids
+
+    def but(self, **changes: Any) -> "Rules":
+        """Return these rules with some decided otherwise."""
+        return replace(self, **changes)
+
+
+PRESENT = Rules()

@@ -134,7 +134,7 @@ class Worker:
         """
         if self._bell.rang():
             self._agenda.rang()
-            self._guarded(self._heed_requests)
+            self._guarded(self._listen)
         if self._monotonic() >= self._next_tick:
             self._guarded(self._tick)
         elif self._recovery.patience() == 0:
@@ -177,10 +177,8 @@ class Worker:
         self._next_tick = now + TICK
         if not self._lease.is_ours():
             raise WorkerLost(f"workers/{self._lease.name} was removed: its claims are lost")
-        for warning in self._live.refresh():
-            logger.warning("%s", warning)
         self._check_watcher()
-        self._heed_requests()
+        self._listen()
         self._agenda.tick()
         self._recover()
         if self._unsynced_claims and self._live.current.durability == "full":
@@ -200,7 +198,10 @@ class Worker:
             self._unfinished[taken.claim] = _Unfinished(record_of(taken, settings), None)
         self._recovery.sweep()
 
-    def _heed_requests(self) -> None:
+    def _listen(self) -> None:
+        """Heed what others have written: the settings, and requests to this worker."""
+        for warning in self._live.refresh():
+            logger.warning("%s", warning)
         for request in self._lease.requests():
             if request.startswith("cancel."):
                 self._cancel(request)

@@ -15,7 +15,7 @@ import time
 from datetime import datetime
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Union
 
-from spoolq import config, instants, names, views
+from spoolq import config, instants, names, strictjson, views
 from spoolq.errors import InvalidJob
 from spoolq.job import Job
 from spoolq.layout import STATES
@@ -229,7 +229,9 @@ def _prepare(fields: Union[str, Mapping[str, Any]], after: str) -> tuple[Name, b
     stamp = instants.to_stamp(job.run_at or now)
     if job.run_at is None and stamp <= after:
         stamp = instants.to_stamp(instants.later(instants.from_stamp(after), 1e-6))
-    return Name(stamp, job.priority, 0, plain.get("id") or names.new_id()), job.to_bytes()
+    data = job.to_bytes()
+    strictjson.parse_object(data)  # Python can hold what no job file can: 2**64, keys of any type
+    return Name(stamp, job.priority, 0, plain.get("id") or names.new_id()), data
 
 
 def _is_due_at_once(fields: Union[str, Mapping[str, Any]]) -> bool:

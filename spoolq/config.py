@@ -246,6 +246,7 @@ class LiveSettings:
         self._load = load
         self._data = load()
         self.current, self._warnings = read(self._data)
+        self._complaint = ""
 
     def refresh(self) -> List[str]:
         """Read the file if it has changed; return what there is to warn of, once."""
@@ -254,8 +255,11 @@ class LiveSettings:
             if data != self._data:
                 self._data = data
                 self.current, self._warnings = read(data)
+            self._complaint = ""
         except InvalidSetting as error:
-            self._warnings = [f"{error}; the last good settings stay in force"]
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                self._warnings = [f"{error}; the last good settings stay in force"]
         warnings, self._warnings = self._warnings, []
         return warnings
 

@@ -7,6 +7,7 @@ is no number), and a command is checked for what exec would refuse.
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Any, Callable, Dict, Mapping, NamedTuple
 
 from spoolq import instants, names, platform
@@ -145,8 +146,14 @@ def _check_history(value: Any) -> None:
                 except _Bad as error:
                     raise _Bad(str(error), index, key) from None
         for key in ("attempt", "exit_code", "signal"):
-            if key in entry and (isinstance(entry[key], bool) or not isinstance(entry[key], int)):
-                raise _Bad("must be a whole number", index, key)
+            if key in entry:
+                try:
+                    check_number(entry[key], -math.inf, math.inf, whole=True)
+                except _Bad as error:
+                    raise _Bad(str(error), index, key) from None
+        for key in ("worker", "error", "output"):
+            if key in entry and not isinstance(entry[key], str):
+                raise _Bad(f"must be text, not {_kind(entry[key])}", index, key)
 
 
 _NO_NUL = {"type": "string", "minLength": 1, "pattern": "^[^\\u0000]*$"}

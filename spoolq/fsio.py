@@ -17,20 +17,9 @@ from typing import Dict, Iterator, List, Optional, Tuple
 from spoolq import platform
 from spoolq.errors import InvalidJob
 
-_CREATE = (
-    os.O_CREAT
-    | os.O_EXCL
-    | os.O_RDWR
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
-_OPEN_DIR = (
-    os.O_RDONLY
-    | getattr(os, "O_DIRECTORY", 0)
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-)
+_NEW = os.O_CREAT | os.O_EXCL | os.O_RDWR
+_CREATE = _NEW | (platform.SAFE_OPEN & ~getattr(os, "O_NONBLOCK", 0))
+_OPEN_DIR = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | platform.SAFE_OPEN
 _SYNC_TOGETHER = 24  # from so many files on, one sync of the filesystem is cheaper (measured)
 
 
@@ -178,7 +167,7 @@ class Dir:
             self._adopt(descriptor)
         except BaseException:
             os.close(descriptor)
-            self.discard(name)
+            self.tidy(name)
             raise
         return descriptor
 
@@ -306,14 +295,12 @@ class Dir:
         """
         if not platform.can_sync_directories():
             return
-        if self._at:
-            os.fsync(self.fd)
-            return
-        descriptor = os.open(self.path, os.O_RDONLY)
+        descriptor = self.fd if self._at else os.open(self.path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
-            os.close(descriptor)
+            if not self._at:
+                os.close(descriptor)
 
 
 def own_directory(descriptor: int, file_mode: int, owner: Optional[Tuple[int, int]]) -> None:
@@ -356,7 +343,8 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 def sync_data(descriptor: int) -> None:
     """Make an open file's data, and the size that reading it needs, durable."""
-    getattr(os, "fdatasync", os.fsync)(descriptor)
+    if not platform.sync_drive(descriptor):
+        getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
 def write_together(directory: Dir, files: Dict[str, bytes], *, sync: bool) -> None:

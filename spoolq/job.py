@@ -70,7 +70,7 @@ class Job:
         """
         try:
             data = strictjson.dump_object(self.fields)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise InvalidJob(f"cannot be written as JSON: {error}") from None
         if not self.history and len(data) > MAX_GIVEN:
             raise InvalidJob(f"larger than {MAX_GIVEN // 1024} KiB")

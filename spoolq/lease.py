@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from typing import Any, Dict, List, Optional
 
 from spoolq import locks, names, platform
@@ -52,6 +51,8 @@ class Lease:
         So no one ever sees a living worker unlocked. `card` is what `worker list` shows beside
         the process itself.
         """
+        import socket  # here alone: enqueue imports this module and needs no host
+
         name = names.new_worker(socket.gethostname(), os.getpid())
         with translated(spool.path):
             tmp = spool.dir("tmp")

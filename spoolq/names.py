@@ -70,7 +70,7 @@ class Name(NamedTuple):
 def parse(filename: str) -> Optional[Name]:
     """Return what a file name of the form says, or None if it is not of the form."""
     match = _NAME.fullmatch(filename)
-    if match is None:
+    if match is None or match.group(4) == "last":
         return None
     stamp, priority, attempt, job_id, worker, slot = match.groups()
     if stamp[6:8] > "28":

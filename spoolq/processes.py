@@ -91,6 +91,9 @@ class Ending:
             return False
         left = find(self._marks)
         if not left:
+            # Who asked may have to go on waiting, for a lock that is held out of sight.
+            self._next_look = now + self._pause
+            self._pause = min(self._pause * 1.5, _LONGEST_LOOK)
             return True
         self._begun = True
         if now >= self._kill_at:

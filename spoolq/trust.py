@@ -7,6 +7,7 @@ others may write to, by the rule that sshd applies to its files (StrictModes).
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from typing import Iterator, Optional, Sequence
 
@@ -57,7 +58,7 @@ def _require_owner(path: str, info: os.stat_result, user: int) -> None:
         raise UnsafeSpool(
             f"{path} belongs to user {info.st_uid}, who could put commands here that would run "
             f"as user {user}",
-            hint=f"run the worker as user {info.st_uid}, or: chown {user} {path}",
+            hint=f"run the worker as user {info.st_uid}, or: chown {user} {shlex.quote(path)}",
         )
 
 
@@ -65,5 +66,6 @@ def _refuse(path: str, info: os.stat_result) -> None:
     who = "everybody" if info.st_mode & stat.S_IWOTH else f"group {info.st_gid}"
     bits = "go-w" if info.st_mode & stat.S_IWOTH else "g-w"
     raise UnsafeSpool(
-        f"{path} can be written by {who}, who could put commands here", hint=f"chmod {bits} {path}"
+        f"{path} can be written by {who}, who could put commands here",
+        hint=f"chmod {bits} {shlex.quote(path)}",
     )

@@ -250,25 +250,31 @@ class Worker:
             job, changed_at = read_job(self._spool.dir("processing"), str(claim), settings)
             if settings.sync_claims:
                 self._spool.dir("processing").sync()
-            self._executor.start(Run(claim, name, job, changed_at, slot, settings))
         except FileNotFoundError:
             logger.warning("%s: the claim was taken away", claim.id)
+            return False
         except Unreadable as error:
             self._spool.give_back(claim, name)
             self._intake.doubt(str(name.waiting()), error, settings)
+            return False
         except InvalidJob as error:
             buried = self._spool.bury("processing", str(claim), str(name.waiting()))
             logger.warning("no job, now dead/%s: %s", buried, error)
+            return False
+        except OSError:  # no descriptor left, a failing disk: the job is not to blame
+            self._spool.give_back(claim, name)
+            raise
+        try:
+            self._executor.start(Run(claim, name, job, changed_at, slot, settings))
         except NotNow as error:
             self._spool.give_back(claim, name)
             self._hold_off_until = self._monotonic() + TICK
             logger.warning("%s; trying again", error)
-        else:
-            attempts = 1 + settings.policy(job).max_retries
-            line = _command_line(job.command)
-            logger.info("%s attempt %d of %d: %s", claim.id, claim.attempt, attempts, line)
-            return True
-        return False
+            return False
+        attempts = 1 + settings.policy(job).max_retries
+        line = _command_line(job.command)
+        logger.info("%s attempt %d of %d: %s", claim.id, claim.attempt, attempts, line)
+        return True
 
     def _free_slot(self) -> tuple[int, int]:
         """Return the number and the lock of a slot that nothing holds, not even a left daemon."""

@@ -126,8 +126,10 @@ def start_worker(spool):
         if ready:
             workers = Path(str(spool_path or spool.path)) / "workers"
             wait_until(
-                lambda: process.poll() is not None
-                or any(f"-{process.pid}-" in entry.name for entry in workers.iterdir()),
+                lambda: (
+                    process.poll() is not None
+                    or any(f"-{process.pid}-" in entry.name for entry in workers.iterdir())
+                ),
                 "the worker's directory",
             )
         return process

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Dict, List, Optional, Sequence
 
 import click
@@ -29,7 +30,7 @@ def list_dead(as_json: bool) -> None:
     spoolq dlq list --json | jq -r '.[] | .id + " " + .why'
     """
     spool = open_spool()
-    found = list(spool.list("dead"))
+    found = sorted(spool.list("dead"), key=_since, reverse=True)
     reasons = why_dead(spool, found)
     if as_json:
         render.document([{**view.as_dict(), "why": why} for view, why in zip(found, reasons)])
@@ -47,6 +48,10 @@ def list_dead(as_json: bool) -> None:
         for view, why in zip(found, reasons)
     ]
     render.table(("ID", "ATTEMPT", "WHEN", "WHY, AND THE COMMAND"), rows)
+
+
+def _since(view: JobView) -> datetime:
+    return view.name.at if view.name else view.changed_at
 
 
 def why_dead(spool: api.Spool, found: Sequence[JobView]) -> List[str]:

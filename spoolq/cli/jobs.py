@@ -19,7 +19,7 @@ from spoolq.cli.verbs import (
     open_spool,
     resolve,
 )
-from spoolq.errors import SpoolqError
+from spoolq.errors import InvalidJob, SpoolqError
 from spoolq.layout import STATES
 
 ON_A_TERMINAL = 50
@@ -163,5 +163,13 @@ def retry(ids: Sequence[str]) -> None:
 
 def again(spool: api.Spool, job_id: str) -> None:
     """Let a failed or dead job run again, and say so."""
-    spool.retry(job_id)
-    render.say(f"{render.escape(job_id)}: runs again")
+    from spoolq import control
+
+    try:
+        name = control.retry(spool.dir, job_id)
+    except InvalidJob as error:
+        error.where = spool.get(job_id).path
+        error.hint = error.hint or "mend the file, then retry it"
+        raise
+    new = "" if name.id == job_id else f" as {name.id}"
+    render.say(f"{render.escape(job_id)}: runs again{new}")

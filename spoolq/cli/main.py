@@ -84,8 +84,11 @@ def cli(ctx: click.Context) -> None:
 def main(arguments: Optional[List[str]] = None) -> NoReturn:
     """Run the command line and exit with its code."""
     code = run(sys.argv[1:] if arguments is None else arguments)
-    if code == READER_GONE:
-        _give_up_output()
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        _give_up_output()  # it has been told of
     sys.exit(code)
 
 

@@ -86,9 +86,7 @@ class Output:
         if self._filter is not None:
             render.data(self._filter.feed(data, final=final))
         elif data and sys.stdout is not None:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+            render.raw(data)
 
     def copy(self, descriptor: int) -> bool:
         """Write what is left of an open log; False if there was nothing new."""

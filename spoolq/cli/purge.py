@@ -97,7 +97,9 @@ def purge_jobs(spool: api.Spool, states: Sequence[str], older_than: Optional[flo
             except OSError as error:
                 stuck += 1
                 path = f"{spool.dir.dir(state).path}/{filename}"
-                render.error(f"not removed: {error.strerror}", where=path)
+                render.error(
+                    f"not removed: {error.strerror}", where=path, hint="remove it by hand: rm -r"
+                )
     of_logs = _remove_logs(spool, removed) if removed else 0
     what = f"removed {_number(len(removed), 'job')} and {_number(of_logs, 'log')}"
     render.say(f"{what} of {render.escape(spool.path)}")

@@ -120,10 +120,21 @@ def document(value: Any) -> None:
 
 
 def data(text: str) -> None:
-    """Flush out text or bytes of data as they are."""
+    """Print text of data as it is, now."""
     if sys.stdout is not None:
         sys.stdout.write(text)
         sys.stdout.flush()
+
+
+def raw(data: bytes) -> None:
+    """Print bytes as they are, now; all of them, with PYTHONUNBUFFERED too."""
+    if sys.stdout is None:
+        return
+    sys.stdout.flush()
+    view = memoryview(data)
+    while view:
+        view = view[sys.stdout.buffer.write(view) :]
+    sys.stdout.buffer.flush()
 
 
 # --- tables ---------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import Any, Sequence
+from typing import Any, List, Sequence
 
 import click
 
@@ -98,6 +98,7 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
         working.run()
         logs.logger.info("worker %s leaves", own.name)
     finally:
+        stops.ignore()
         own.leave()
         watcher.stop()
 
@@ -108,6 +109,7 @@ class Signals:
     def __init__(self) -> None:
         self._worker: Any = None
         self._early = False
+        self._heeded: List[int] = []
         for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK"):
             number = getattr(signal, name, None)
             if number is None:
@@ -115,12 +117,18 @@ class Signals:
             if name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
                 continue  # nohup asks for that
             signal.signal(number, self._handle)
+            self._heeded.append(number)
 
     def go_to(self, worker: Any) -> None:
         """Let signals reach the worker, and the one that came before it was there."""
         self._worker = worker
         if self._early:
             worker.signalled()
+
+    def ignore(self) -> None:
+        """Heed no more: the worker leaves, and the interpreter's end must not become a kill."""
+        for number in self._heeded:
+            signal.signal(number, signal.SIG_IGN)
 
     def _handle(self, *_: object) -> None:
         if self._worker is None:

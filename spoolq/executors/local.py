@@ -125,8 +125,8 @@ class LocalExecutor:
     def end(self, claim: Name, error: str) -> None:
         """Begin to end a run and everything of it; a second call changes nothing."""
         child = self._children.get(claim)
-        if child is None or child.ending is not None:
-            return
+        if child is None or child.ending is not None or child.process.poll() is not None:
+            return  # what has ended by itself is told as it ended, and does not run again
         info = os.fstat(child.run.slot)
         marks = Marks(str(claim), (info.st_dev, info.st_ino), child.process.pid)
         child.ending = Ending(marks, child.run.settings.grace, self._monotonic)

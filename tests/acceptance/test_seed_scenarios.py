@@ -61,9 +61,7 @@ def test_two_jobs_run_at_once_with_count_2(run_cli, start_worker, spool):
     assert seconds_between(second["started_at"], first["finished_at"]) > 0
 
 
-def test_nothing_is_lost_when_the_worker_is_stopped_and_started_again(
-    run_cli, start_worker, spool
-):
+def test_nothing_is_lost_when_the_worker_is_stopped_and_started_again(run_cli, start_worker, spool):
     ids = {run_cli("enqueue", f"sleep 0.5; echo {n}").stdout.strip() for n in range(4)}
     worker = start_worker("--count", "1")
     wait_until(lambda: entries(spool, "processing"), "the first job running")

@@ -1,0 +1,134 @@
+"""Negative controls: a worse spoolq for each rule, which the loop has to notice."""
+
+import os
+from contextlib import ExitStack, contextmanager
+from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Optional, Sequence
+from unittest import mock
+
+from spoolq import fsio, spool
+from spoolq.job import Job
+from spoolq.names import Name
+from spoolq.spool import Record, Report, SpoolDir
+
+from .loop import try_all
+from .operations import BATCH, OPERATIONS
+
+
+class Control(NamedTuple):
+    """A rule that is broken, and the operations that show it."""
+
+    name: str
+    variant: Callable[[], ContextManager[Any]]
+    operations: Sequence[str]
+    ways: Sequence[str] = ("dies before", "dies after")
+
+
+def caught(control: Control) -> int:
+    """Run the loop on the worse spoolq and return how many tries noticed."""
+    chosen = [operation for operation in OPERATIONS if operation.name in control.operations]
+    tries = try_all(chosen, control.ways, control.variant)
+    return sum(bool(done.wrong) for done in tries)
+
+
+def _patched(*patches: Any) -> Callable[[], ContextManager[Any]]:
+    @contextmanager
+    def variant():
+        with ExitStack() as stack:
+            for target, name, worse in patches:
+                stack.enter_context(mock.patch.object(target, name, worse))
+            yield
+
+    return variant
+
+
+def _move_before_record(
+    self: SpoolDir, worker_dir: fsio.Dir, records: List[Record], durability: str = "full"
+) -> Report:
+    done: Dict[Name, Optional[Name]] = {}
+    try:
+        for record in records:
+            name = self.finish_move(record.claim, record.state, record.stamp, record.attempt)
+            if name is not None:
+                worker_dir.write("outcome", record.data, sync=True)
+                worker_dir.rename("outcome", self.dir(record.state), str(name))
+                self.dir(record.state).sync()
+            done[record.claim] = name
+    except OSError as error:
+        return Report(done, error)
+    return Report(done, None)
+
+
+def _copy_and_unlink(self: SpoolDir, claim: Name, worker: str, slot: str) -> Optional[Name]:
+    mine = claim._replace(worker=worker, slot=slot)
+    processing = self.dir("processing")
+    try:
+        data = processing.read(str(claim), 1 << 21)[0]
+    except FileNotFoundError:
+        return None
+    processing.write(str(mine), data, sync=True)
+    processing.unlink(str(claim))
+    return mine
+
+
+def _publish_in_place(self: SpoolDir, files: Dict[Name, bytes], durability: str = "full") -> None:
+    fsio.write_together(self.dir("pending"), {str(k): v for k, v in files.items()}, sync=True)
+    self.dir("pending").sync()
+
+
+def _claim_by_copy(self: SpoolDir, claim: Name, state: str, filename: str) -> Optional[Name]:
+    os.link(
+        filename, str(claim), src_dir_fd=self.dir(state).fd, dst_dir_fd=self.dir("processing").fd
+    )
+    self.dir(state).unlink(filename)
+    return claim
+
+
+def _write_together_unsynced(directory: fsio.Dir, files: Dict[str, bytes], *, sync: bool) -> None:
+    fsio.write_together(directory, files, sync=False)
+
+
+FINISHES = ["finish completed", "finish two"]
+
+CONTROLS = [
+    Control(
+        "moved before it is recorded",
+        _patched((SpoolDir, "finish", _move_before_record)),
+        FINISHES,
+    ),
+    Control(
+        "a file's data is not synced",
+        _patched((fsio, "sync_data", lambda descriptor: None)),
+        ["enqueue one", *FINISHES, "config set"],
+    ),
+    Control(
+        "a batch's data is not synced",
+        _patched((spool, "write_together", _write_together_unsynced)),
+        [f"enqueue {BATCH}"],
+        ("EIO once",),
+    ),
+    Control(
+        "a directory is not synced",
+        _patched((fsio.Dir, "sync", lambda self: None)),
+        ["enqueue one", *FINISHES, "config set"],
+    ),
+    Control(
+        "a takeover copies and unlinks",
+        _patched((SpoolDir, "take_over", _copy_and_unlink)),
+        ["recover"],
+    ),
+    Control(
+        "a job is written where it waits",
+        _patched((SpoolDir, "publish", _publish_in_place)),
+        ["enqueue one", "enqueue three"],
+    ),
+    Control(
+        "a claim is a link and an unlink",
+        _patched((SpoolDir, "_claim_as", _claim_by_copy)),
+        ["claim"],
+    ),
+    Control(
+        "a recorded outcome is not looked for",
+        _patched((Job, "recorded", lambda self, attempt, stamp: None)),
+        FINISHES,
+    ),
+]

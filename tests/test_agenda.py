@@ -1,0 +1,283 @@
+"""What is next: order, times, drops and odd names, from looks at pending/ and failed/."""
+
+import os
+from datetime import timedelta
+
+import pytest
+
+from spoolq import agenda as module
+from spoolq import fsio, instants
+from spoolq.adoption import Intake
+from spoolq.agenda import Agenda
+from spoolq.config import Settings
+from tests import given
+
+SETTINGS = Settings()
+
+
+@pytest.fixture
+def agenda(spool, clock):
+    return Agenda(spool, Intake(spool, clock, clock.monotonic), clock, clock.monotonic)
+
+
+def look(agenda):
+    agenda.rang()
+    agenda.refresh(SETTINGS)
+
+
+def take_all(agenda):
+    """Return the ids of everything that is due, in order."""
+    taken = []
+    while True:
+        found = agenda.take()
+        if found is None:
+            return taken
+        taken.append(found[1].id)
+
+
+def touch(spool, state, clock):
+    """Give a directory an mtime that cannot be the one seen before."""
+    clock.advance(10)
+    os.utime(spool.dir(state).path, (clock().timestamp(), clock().timestamp()))
+
+
+def test_an_empty_spool_has_nothing_due_and_nothing_to_wait_for(agenda):
+    look(agenda)
+    assert agenda.take() is None
+    assert agenda.wakes_in(SETTINGS) is None
+    assert agenda.is_empty(SETTINGS)
+
+
+def test_the_highest_priority_goes_first_and_then_the_earliest_time(spool, clock, agenda):
+    given.job(spool, "pending", given.named(clock, "late", wait=-1))
+    given.job(spool, "pending", given.named(clock, "urgent", priority=9, wait=-1))
+    given.job(spool, "pending", given.named(clock, "early", wait=-2))
+    given.job(spool, "pending", given.named(clock, "idle", priority=0, wait=-9))
+    look(agenda)
+    assert take_all(agenda) == ["urgent", "early", "late", "idle"]
+
+
+def test_a_job_is_not_due_before_its_time_and_due_at_it(spool, clock, agenda):
+    given.job(spool, "pending", given.named(clock, wait=10))
+    look(agenda)
+    assert agenda.take() is None
+    assert agenda.wakes_in(SETTINGS) == 10
+    assert agenda.is_empty(SETTINGS)  # a worker that drains does not wait for what is scheduled
+    clock.advance(10)
+    agenda.refresh(SETTINGS)
+    assert take_all(agenda) == ["j1"]
+
+
+def test_priority_gives_no_start_before_the_time(spool, clock, agenda):
+    given.job(spool, "pending", given.named(clock, "later", priority=9, wait=1))
+    given.job(spool, "pending", given.named(clock, "now"))
+    look(agenda)
+    assert take_all(agenda) == ["now"]
+
+
+def test_the_earliest_of_those_that_wait_sets_the_alarm(spool, clock, agenda):
+    for wait in (30, 10, 20):
+        given.job(spool, "pending", given.named(clock, f"in{wait}", wait=wait))
+    given.job(spool, "failed", given.named(clock, "retry", attempt=1, wait=5))
+    look(agenda)
+    agenda.look_at_failed()
+    assert agenda.wakes_in(SETTINGS) == 5
+
+
+def test_a_failed_job_waits_in_pending_again_when_its_time_has_come(spool, clock, agenda):
+    name = given.job(spool, "failed", given.named(clock, attempt=2, wait=4))
+    agenda.look_at_failed()
+    look(agenda)
+    assert given.everything(spool) == [("failed", str(name))]
+    assert not agenda.is_empty(SETTINGS)
+    clock.advance(4)
+    agenda.refresh(SETTINGS)
+    assert given.everything(spool) == [("pending", str(name))]
+    assert agenda.take() == (str(name), name)
+
+
+def test_a_job_that_went_to_failed_just_now_is_waited_for(clock, agenda):
+    look(agenda)
+    agenda.add_retry(instants.to_stamp(clock() + timedelta(seconds=8)))
+    agenda.add_retry(instants.to_stamp(clock() + timedelta(seconds=2)))
+    assert agenda.wakes_in(SETTINGS) == 2
+
+
+def test_a_clock_set_back_holds_a_job_until_its_time(spool, clock, agenda):
+    given.job(spool, "pending", given.named(clock))
+    look(agenda)
+    clock.set_wall(clock() - timedelta(hours=1))
+    assert agenda.take() is None
+    assert agenda.wakes_in(SETTINGS) == 3600
+    clock.advance(3600)
+    agenda.refresh(SETTINGS)
+    assert take_all(agenda) == ["j1"]
+
+
+def test_a_clock_set_ahead_makes_all_due_that_it_says_is_due(spool, clock, agenda):
+    given.job(spool, "pending", given.named(clock, wait=86_400))
+    look(agenda)
+    clock.set_wall(clock() + timedelta(days=2))
+    agenda.refresh(SETTINGS)
+    assert take_all(agenda) == ["j1"]
+
+
+def test_drops_are_adopted_and_due(spool, clock, agenda):
+    path = given.write(spool, "pending", "x.json", '{"command": "echo", "id": "dropped"}')
+    os.utime(path, (1, 1))
+    look(agenda)
+    assert take_all(agenda) == ["dropped"]
+
+
+def test_a_drop_that_is_to_run_later_is_waited_for(spool, clock, agenda):
+    at = instants.to_rfc3339(clock() + timedelta(seconds=30))
+    given.write(spool, "pending", "x.json", f'{{"command": "echo", "run_at": "{at}"}}')
+    look(agenda)
+    assert agenda.take() is None
+    assert agenda.wakes_in(SETTINGS) == 30
+
+
+def test_a_half_written_drop_wakes_the_worker_when_it_can_be_judged(spool, clock, agenda):
+    given.write(spool, "pending", "x.json", "{")
+    look(agenda)
+    assert agenda.take() is None
+    assert agenda.wakes_in(SETTINGS) == SETTINGS.settle
+    assert not agenda.is_empty(SETTINGS)
+    clock.advance(SETTINGS.settle)
+    agenda.refresh(SETTINGS)
+    assert given.everything(spool) == [("dead", "x.json")]
+    assert agenda.is_empty(SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "20261324T020646123456Z.p5.a0.month.json",
+        "20260230T020646123456Z.p5.a0.day.json",
+        "99999999T999999999999Z.p5.a0.time.json",
+        "AAAAAAAAAAAAAAAAAAAAAZ.p5.json",
+        "00000000T000000000000Z.p5.a0.zero.json",
+        "20261124T020646123456Z.p5.a00.attempt.json",
+        "20261124T020646123456Z.p².a0.priority.json",
+        "20261124T020646123456Z.p٣.a0.priority.json",
+        "20261124T020646123456Z.p5.json",
+        "20991124T020646123456Z.p5.a0.bad id.json",
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("good", [True, False], ids=["a job", "no job"])
+def test_a_name_that_is_almost_of_the_form_is_a_drop_like_any_other(
+    spool, clock, agenda, filename, good
+):
+    """It stops nobody, it is not waited for till the year 9999, and it is not overlooked."""
+    given.job(spool, "pending", given.named(clock, "other"))
+    given.job(spool, "pending", given.named(clock, "later", wait=60))
+    path = given.write(spool, "pending", filename, '{"command": "echo"}' if good else "{")
+    os.utime(path, (1, 1))
+    look(agenda)
+    assert agenda.wakes_in(SETTINGS) is not None
+    taken = take_all(agenda)
+    agenda.refresh(SETTINGS)
+    taken += take_all(agenda)
+    clock.advance(SETTINGS.settle)
+    agenda.refresh(SETTINGS)
+    taken += take_all(agenda)
+    assert "other" in taken
+    assert len(taken) == (2 if good else 1)
+    assert spool.dir("dead").list() == ([] if good else [filename])
+    assert agenda.wakes_in(SETTINGS) == 60 - SETTINGS.settle
+
+
+def test_a_name_that_is_gone_when_its_turn_comes_costs_nothing_else(spool, clock, agenda):
+    name = given.job(spool, "pending", given.named(clock))
+    look(agenda)
+    os.unlink(os.path.join(spool.path, "pending", str(name)))
+    assert agenda.take() == (str(name), name)
+    assert agenda.take() is None
+
+
+def test_a_tick_notices_what_no_event_told(spool, clock, agenda):
+    look(agenda)
+    given.job(spool, "pending", given.named(clock))
+    touch(spool, "pending", clock)
+    agenda.tick()
+    agenda.refresh(SETTINGS)
+    assert take_all(agenda) == ["j1"]
+
+
+def test_a_tick_notices_a_job_that_somebody_put_into_failed(spool, clock, agenda):
+    agenda.look_at_failed()
+    given.job(spool, "failed", given.named(clock, attempt=1, wait=20))
+    touch(spool, "failed", clock)
+    agenda.tick()
+    agenda.refresh(SETTINGS)
+    assert agenda.wakes_in(SETTINGS) == 10
+
+
+def test_a_directory_that_has_not_changed_is_not_read_again(spool, clock, agenda, monkeypatch):
+    touch(spool, "pending", clock)
+    touch(spool, "failed", clock)
+    clock.advance(10)
+    agenda.look_at_failed()
+    look(agenda)
+    looks = []
+    monkeypatch.setattr(fsio.Dir, "scan", lambda self: looks.append(self.path) or iter(()))
+    monkeypatch.setattr(fsio.Dir, "list", lambda self: looks.append(self.path) or [])
+    for _ in range(5):
+        clock.advance(1)
+        agenda.tick()
+        agenda.refresh(SETTINGS)
+    assert looks == []
+
+
+def test_a_directory_that_changed_just_now_is_read_again(spool, clock, agenda):
+    """Within the granularity of its mtime a second change would not show."""
+    os.utime(spool.dir("pending").path, (clock().timestamp(), clock().timestamp()))
+    look(agenda)
+    given.job(spool, "pending", given.named(clock))
+    os.utime(spool.dir("pending").path, (clock().timestamp(), clock().timestamp()))
+    agenda.tick()
+    agenda.refresh(SETTINGS)
+    assert take_all(agenda) == ["j1"]
+
+
+def test_more_due_jobs_than_fit_are_taken_in_order_all_the_same(spool, clock, agenda, monkeypatch):
+    monkeypatch.setattr(module, "WINDOW", 5)
+    for number in range(12):
+        given.job(spool, "pending", given.named(clock, f"j{number:02}", wait=number - 20))
+    taken = []
+    look(agenda)
+    while True:
+        found = agenda.take()
+        if found is None:
+            clock.advance(1)
+            agenda.refresh(SETTINGS)
+            found = agenda.take()
+        if found is None:
+            break
+        os.unlink(os.path.join(spool.path, "pending", found[0]))
+        taken.append(found[1].id)
+    assert taken == [f"j{number:02}" for number in range(12)]
+
+
+def test_more_drops_than_are_looked_at_at_once_are_looked_at_in_turns(
+    spool, clock, agenda, monkeypatch
+):
+    monkeypatch.setattr(module, "ADMIT_AT_ONCE", 3)
+    for number in range(8):
+        path = given.write(spool, "pending", f"d{number}.json", '{"command": "echo"}')
+        os.utime(path, (1, 1))
+    look(agenda)
+    assert len(take_all(agenda)) == 3
+    assert agenda.wakes_in(SETTINGS) == 0
+    agenda.refresh(SETTINGS)
+    agenda.refresh(SETTINGS)
+    assert len(take_all(agenda)) == 5
+
+
+def test_what_is_no_job_is_never_due(spool, clock, agenda):
+    given.write(spool, "pending", ".20261124T020646123456Z.p5.a0.x.json", "{}")
+    given.write(spool, "pending", "notes.txt", "{}")
+    look(agenda)
+    assert agenda.take() is None
+    assert agenda.is_empty(SETTINGS)

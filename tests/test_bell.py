@@ -1,0 +1,97 @@
+"""The one place where a worker sleeps."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from spoolq.bell import Bell
+
+
+@pytest.fixture
+def bell():
+    made = Bell()
+    yield made
+    made.close()
+
+
+def test_a_rung_bell_ends_the_sleep(bell):
+    bell.ring()
+    assert bell.wait(None) == []
+    assert bell.rang()
+
+
+def test_it_rang_once_however_often_it_was_rung(bell):
+    for _ in range(3):
+        bell.ring()
+    bell.wait(None)
+    assert bell.rang()
+    assert not bell.rang()
+    bell.wait(0)
+    assert not bell.rang()
+
+
+def test_a_silent_bell_sleeps_no_longer_than_asked(bell):
+    assert bell.wait(0) == []
+    assert not bell.rang()
+
+
+def test_another_thread_may_ring(bell):
+    ringer = threading.Thread(target=bell.ring)
+    ringer.start()
+    bell.wait(None)
+    ringer.join()
+    assert bell.rang()
+
+
+def test_ringing_faster_than_anyone_listens_does_no_harm(bell):
+    for _ in range(100_000):
+        bell.ring()
+    bell.wait(None)
+    assert bell.rang()
+    bell.wait(0)
+    assert not bell.rang()
+
+
+def test_a_readable_descriptor_ends_the_sleep_and_is_named(bell):
+    reading, writing = os.pipe()
+    bell.watch(reading)
+    os.write(writing, b"x")
+    assert bell.wait(None) == [reading]
+    assert not bell.rang()
+    bell.forget(reading)
+    assert bell.wait(0) == []
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_bell_and_a_descriptor_may_be_ready_at_once(bell):
+    reading, writing = os.pipe()
+    bell.watch(reading)
+    os.close(writing)
+    bell.ring()
+    assert bell.wait(None) == [reading]
+    assert bell.rang()
+    bell.forget(reading)
+    os.close(reading)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there is no such signal")
+def test_a_signal_with_a_handler_rings(bell):
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    waker = signal.set_wakeup_fd(-1)
+    try:
+        bell.rings_on_signals()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        bell.wait(None)
+        assert bell.rang()
+    finally:
+        signal.set_wakeup_fd(waker)
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_ringing_a_bell_that_is_gone_is_harmless():
+    bell = Bell()
+    bell.close()
+    bell.ring()

@@ -1,0 +1,146 @@
+"""What commands printed, and spoolq's own lines."""
+
+import io
+import logging
+import os
+
+import pytest
+
+from spoolq import logs
+from spoolq.logs import LogName
+from spoolq.names import Name
+
+STAMP = "20261124T020646123456Z"
+CLAIM = Name(STAMP, 5, 2, "nightly", "web1-4121-x7f3", "0")
+NAME = LogName("nightly", 2, STAMP)
+
+
+@pytest.fixture
+def directory(spool):
+    return spool.dir("logs")
+
+
+def put(directory, name, data):
+    directory.write(str(name), data, sync=False)
+
+
+def test_a_log_is_named_after_the_run():
+    assert logs.log_name(CLAIM) == NAME
+    assert str(NAME) == f"nightly.a2.{STAMP}.log"
+
+
+def test_a_takeover_does_not_change_the_name_of_the_log():
+    assert logs.log_name(CLAIM._replace(worker="other-1-abc", slot="7")) == NAME
+
+
+def test_the_name_of_a_log_says_whose_it_is():
+    assert logs.parse(str(NAME)) == NAME
+
+
+@pytest.mark.parametrize(
+    "filename", ["", "x.log", f"../x.a1.{STAMP}.log", f"-x.a1.{STAMP}.log", f"x.a1.{STAMP}.log\n"]
+)
+def test_another_file_is_no_log(filename):
+    assert logs.parse(filename) is None
+
+
+def test_the_logs_of_a_job_are_its_own_the_oldest_first(directory):
+    late = LogName("nightly", 1, "20270101T000000000000Z")
+    for name in (late, NAME, LogName("nightly2", 1, STAMP), "nightly.a1.notes", "README"):
+        put(directory, name, b"x")
+    assert logs.of_job(directory, "nightly") == [NAME, late]
+    assert logs.of_job(directory, "night") == []
+
+
+def test_a_run_that_printed_nothing_leaves_no_log(directory):
+    descriptor = directory.create(str(NAME))
+    logs.close_log(directory, NAME, descriptor)
+    assert directory.list() == []
+    with pytest.raises(OSError):
+        os.fstat(descriptor)
+
+
+def test_a_run_that_printed_leaves_its_log(directory):
+    descriptor = directory.create(str(NAME))
+    os.write(descriptor, b"hello\n")
+    logs.close_log(directory, NAME, descriptor)
+    assert logs.tail(directory, NAME, 100) == "hello\n"
+
+
+def test_a_silent_log_that_somebody_removed_is_no_error(directory):
+    descriptor = directory.create(str(NAME))
+    directory.unlink(str(NAME))
+    logs.close_log(directory, NAME, descriptor)
+
+
+def test_the_tail_is_the_last_bytes_whatever_they_are(directory):
+    put(directory, NAME, b"0123456789\xff\0\xc3\xa9")
+    assert logs.tail(directory, NAME, 5) == "9\ufffd\ufffdé"
+    assert logs.tail(directory, NAME, 1) == "\ufffd"
+    assert logs.tail(directory, NAME, 1000).startswith("0123")
+
+
+def test_the_tail_of_no_log_is_empty(directory):
+    assert logs.tail(directory, NAME, 100) == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs")
+def test_what_took_the_place_of_a_log_is_not_read(directory):
+    os.mkfifo(os.path.join(directory.path, str(NAME)))
+    assert logs.tail(directory, NAME, 100) == ""
+
+
+def test_what_a_terminal_would_act_on_is_printed_as_an_escape():
+    hostile = "\x1b[2J\r\n\u202e\udcff\x9b"
+    assert logs.printable(hostile) == r"\x1b[2J\r\n\u202e\udcff\x9b"
+    assert logs.printable("plain ü 漢") == "plain ü 漢"
+
+
+@pytest.fixture
+def own_lines():
+    before = logs.logger.handlers[:], logs.logger.level, logs.logger.propagate
+    yield io.StringIO()
+    logs.logger.handlers[:], logs.logger.level, logs.logger.propagate = before
+
+
+def test_a_line_is_time_level_and_text(own_lines):
+    logs.configure(own_lines)
+    logs.logger.info("%s %s", "k3v9", "completed")
+    time, level, text = own_lines.getvalue().rstrip("\n").split(maxsplit=1)[1].split(maxsplit=2)
+    assert (level, text) == ("INFO", "k3v9 completed")
+    assert time[2] == ":"
+
+
+def test_a_hostile_name_stays_on_its_line(own_lines):
+    logs.configure(own_lines)
+    logs.logger.warning("a\x1b[31mb\nc")
+    assert own_lines.getvalue().count("\n") == 1
+    assert r"a\x1b[31mb\nc" in own_lines.getvalue()
+
+
+def test_a_hostile_name_in_an_error_moves_no_cursor(own_lines):
+    logs.configure(own_lines)
+    try:
+        raise ValueError("a\x1b[31mb")
+    except ValueError:
+        logs.logger.exception("it broke")
+    assert "\x1b" not in own_lines.getvalue()
+    assert "Traceback" in own_lines.getvalue()
+    assert own_lines.getvalue().count("\n") > 3
+
+
+def test_details_are_shown_on_request_alone(own_lines):
+    logs.configure(own_lines)
+    logs.logger.debug("a detail")
+    assert own_lines.getvalue() == ""
+    logs.configure(own_lines, verbose=True)
+    logs.logger.debug("a detail")
+    assert own_lines.getvalue().count("a detail") == 1
+
+
+def test_configuring_twice_prints_once(own_lines):
+    logs.configure(own_lines)
+    logs.configure(own_lines)
+    logs.logger.info("once")
+    assert own_lines.getvalue().count("once") == 1
+    assert logging.getLogger("spoolq") is logs.logger

@@ -1,0 +1,228 @@
+"""What is left of a run is found by three marks, and nothing else is."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from spoolq import locks, platform, processes
+from spoolq.processes import COOKIE, Ending, Marks, find, send
+from tests.conftest import wait_until
+from tests.leftovers import SHED, command, end_quietly, is_alive, pid_in
+
+CLAIM = "20261124T020646123456Z.p5.a1.k3v9x2a7m4q1c@web1-4121-x7f3.0.json"
+
+
+class Started:
+    """A process with all three marks of a run, and its lock."""
+
+    def __init__(self, place, words, claim=CLAIM):
+        self.path = str(place)
+        self.lock = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
+        assert locks.try_lock(self.lock)
+        self.process = subprocess.Popen(
+            words, start_new_session=True, pass_fds=(self.lock,), env={**os.environ, COOKIE: claim}
+        )
+        info = os.fstat(self.lock)
+        self.inode = (info.st_dev, info.st_ino)
+        self.marks = Marks(claim, self.inode, self.process.pid)
+
+    def close(self):
+        for pid in find(self.marks):
+            end_quietly(pid)
+        self.process.kill()
+        self.process.wait()
+        if self.lock >= 0:
+            os.close(self.lock)
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Start processes with marks; all that has them is killed at the end."""
+    made = []
+
+    def start(words, claim=CLAIM):
+        made.append(Started(tmp_path / f"{len(made)}.lock", words, claim))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+def test_a_process_is_found_by_each_mark_alone(started):
+    one = started(["sleep", "1000"])
+    pid = one.process.pid
+    nobody = "20261124T020646123456Z.p5.a1.other@web1-4121-x7f3.0.json"
+    wait_until(lambda: find(Marks(CLAIM)) == [pid], "the exec")
+    assert find(Marks(nobody, one.inode)) == [pid]
+    assert find(Marks(nobody, None, pid)) == [pid]
+    assert find(Marks(nobody)) == []
+
+
+@pytest.mark.parametrize("shed", SHED.values(), ids=SHED)
+def test_a_child_is_found_that_has_shed(started, tmp_path, shed):
+    one = started(command(tmp_path / "pid", *shed))
+    child = pid_in(tmp_path / "pid")
+    assert sorted(find(one.marks)) == sorted([one.process.pid, child])
+
+
+def test_a_child_is_found_when_its_parent_is_gone(started, tmp_path):
+    one = started(command(tmp_path / "pid", stays=False))
+    child = pid_in(tmp_path / "pid")
+    one.process.wait()
+    assert find(one.marks) == [child]
+    assert find(Marks("x", None, one.process.pid)) == [child]  # a session without its leader
+
+
+def test_who_looks_is_never_found_though_it_holds_the_lock(started):
+    one = started(["sleep", "1000"])
+    assert os.getpid() not in find(one.marks)
+
+
+def test_who_merely_has_the_lock_file_open_is_not_found(started):
+    one = started(["sleep", "1000"])
+    looking = os.open(one.path, os.O_RDWR)
+    looker = subprocess.Popen(["sleep", "1000"], pass_fds=(looking,))
+    try:
+        wait_until(lambda: looker.pid not in find(Marks("x", one.inode)), "the exec")
+        assert find(Marks("x", one.inode)) == [one.process.pid]
+    finally:
+        os.close(looking)
+        looker.kill()
+        looker.wait()
+
+
+def test_who_probes_the_lock_with_a_shared_one_is_not_found(started):
+    one = started(["sleep", "1000"])
+    one.process.kill()
+    one.process.wait()
+    os.close(one.lock)
+    one.lock = -1
+    looking = os.open(one.path, os.O_RDWR)
+    assert locks.try_lock(looking, shared=True)
+    looker = subprocess.Popen(["sleep", "1000"], pass_fds=(looking,))
+    try:
+        assert find(Marks("x", one.inode)) == []
+    finally:
+        os.close(looking)
+        looker.kill()
+        looker.wait()
+
+
+def test_a_claim_whose_name_only_begins_so_is_not_found(started):
+    one = started(["sleep", "1000"], claim="claim-and-more")
+    wait_until(lambda: find(Marks("claim-and-more")) == [one.process.pid], "the exec")
+    assert find(Marks("claim")) == []
+
+
+def test_another_process_that_got_the_leaders_number_is_not_found(started):
+    one = started(["sleep", "1000"])
+    pid = one.process.pid
+    wait_until(lambda: find(Marks(CLAIM)) == [pid], "the exec")
+    long_ago = one.marks._replace(claim="x", lock=None, started=0.0)
+    assert find(long_ago) == []
+    assert find(long_ago._replace(started=platform.uptime())) == [pid]
+
+
+def test_find_looks_twice_before_it_says_none(started, monkeypatch):
+    one = started(["sleep", "1000"])
+    wait_until(lambda: find(Marks(CLAIM)), "the exec")
+    looks = []
+    pids = processes._pids
+
+    def born_while_we_look():
+        looks.append(True)
+        return iter(()) if len(looks) == 1 else pids()
+
+    monkeypatch.setattr(processes, "_pids", born_while_we_look)
+    assert find(one.marks) == [one.process.pid]
+
+
+def test_a_zombie_is_not_found(started):
+    one = started(["true"])
+    wait_until(lambda: not is_alive(one.process.pid), "its end")
+    assert find(one.marks) == []
+
+
+def test_a_signal_to_who_is_gone_does_no_harm(started):
+    one = started(["true"])
+    one.process.wait()
+    send([one.process.pid], signal.SIGTERM)
+
+
+# --- the end, step by step ------------------------------------------------------------------------
+
+
+def until_over(ending):
+    deadline = time.monotonic() + 60
+    while not ending.is_over():
+        assert time.monotonic() < deadline
+        time.sleep(ending.patience())
+
+
+def test_an_ending_is_over_when_nothing_is_left(started, tmp_path):
+    one = started(command(tmp_path / "pid", "session", "environment"))
+    child = pid_in(tmp_path / "pid")
+    until_over(Ending(one.marks, 60, time.monotonic))
+    assert one.process.wait() == -signal.SIGTERM
+    assert not is_alive(child)
+
+
+def test_an_ending_of_nothing_is_over_at_once(clock):
+    ending = Ending(Marks("nobody has this claim"), 5, clock.monotonic)
+    assert ending.patience() == 0
+    assert ending.is_over()
+
+
+def test_an_ending_kills_when_the_grace_is_over_and_not_before(started, clock, tmp_path):
+    ready = tmp_path / "ready"
+    words = ["sh", "-c", f"trap '' TERM; : > {ready}; while :; do sleep 1000; done"]
+    one = started(words)
+    wait_until(ready.exists, "the trap")
+    ending = Ending(one.marks, 5, clock.monotonic)
+    while clock.monotonic() < 1004.99:
+        assert not ending.is_over()
+        assert ending.patience() > 0
+        clock.advance(ending.patience())
+        assert one.process.poll() is None
+    clock.advance(0.05)
+    assert not ending.is_over()
+    assert one.process.wait() == -signal.SIGKILL
+    wait_until(lambda: find(one.marks) == [], "the end of its children")
+    clock.advance(1)
+    assert ending.is_over()
+
+
+def test_an_ending_asks_each_process_once(started, clock, tmp_path):
+    place = tmp_path / "terms"
+    words = [
+        sys.executable,
+        "-S",
+        "-c",
+        "import signal, sys\n"
+        "signal.signal(15, lambda *_: open(sys.argv[1], 'a').write('TERM '))\n"
+        "open(sys.argv[1], 'w').write('ready ')\n"
+        "while True: signal.pause()",
+        str(place),
+    ]
+    one = started(words)
+    wait_until(lambda: place.exists() and place.read_text(), "the handler")
+    ending = Ending(one.marks, 5, clock.monotonic)
+    for _ in range(5):
+        assert not ending.is_over()
+        wait_until(lambda: place.read_text() == "ready TERM ", "the signal")
+        clock.advance(0.3)
+    os.kill(one.process.pid, signal.SIGUSR1)
+    assert one.process.wait() == -signal.SIGUSR1
+    assert place.read_text() == "ready TERM "
+
+
+def test_an_ending_that_is_over_does_not_want_to_be_asked_all_the_time(clock):
+    """Its asker may go on to wait for a lock that something out of sight holds."""
+    ending = Ending(Marks("nobody has this claim"), 5, clock.monotonic)
+    assert ending.is_over()
+    assert ending.patience() > 0

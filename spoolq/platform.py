@@ -178,11 +178,14 @@ def sync_drive(descriptor: int) -> bool:
 
     Source: fsync(2) of macOS: fsync leaves the data in the drive's cache, F_FULLFSYNC does not.
     """
-    if sys.platform != "darwin":
+    if WINDOWS:
         return False
     import fcntl
 
-    fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
+    if full_sync is None:
+        return False
+    fcntl.fcntl(descriptor, full_sync)
     return True
 
 

@@ -91,7 +91,8 @@ class Spool:
             jobs: objects with the fields of a job file, or commands for the shell.
 
         Raises:
-            As `enqueue`; an InvalidJob says in its `index` which job it is about, from 0.
+            InvalidJob: a field is wrong; `index` says in which job, from 0.
+            IdTaken, StorageFull, StorageFailed, OutcomeUnknown: as `enqueue`.
         """
         files: Dict[Name, bytes] = {}
         given: Set[str] = set()

@@ -145,10 +145,11 @@ class Recovery:
         if worker == self._own.name:
             return "missing"  # a claim in our own name that we do not know of
         state = lease.probe(self._spool, worker)
-        if state != "held" and self._network is not None:
+        if state == "free" and self._network is not None:
             card = lease.read_card(self._spool, worker)
             if card.get("boot") != platform.boot_id():
-                # Another host's locks may be out of sight here, so nothing is certain.
+                # Another host's locks may be out of sight here, so nothing is certain until
+                # somebody removes the worker's directory.
                 return "held"
         return state
 

@@ -83,7 +83,9 @@ def waits_for(gate, then="exit 0"):
 # --- killed ---------------------------------------------------------------------------------------
 
 
-def test_the_jobs_of_a_killed_worker_are_taken_over_by_the_others_once(queue, spool, start_worker):
+def test_the_jobs_of_a_killed_worker_are_taken_over_by_the_others_once(
+    queue, spool, start_worker, run_cli
+):
     workers = {worker_of(w, spool): w for w in (start_worker("-n", "2") for _ in range(3))}
     ids = [queue.enqueue(first_run_hangs()) for _ in range(2)]
     wait_until(lambda: len(claims(spool)) == 2, "two claims")
@@ -95,6 +97,7 @@ def test_the_jobs_of_a_killed_worker_are_taken_over_by_the_others_once(queue, sp
         assert runs(spool, job_id) == ["worker lost", 0]
     wait_until(lambda: not spool.dir("workers").has(victim), "the sweep")
     assert {claim.id for claim in claims(spool)} == set(ids) - set(orphans)
+    run_cli("worker", "stop", "--now")
 
 
 def test_the_next_worker_to_start_takes_over_what_a_killed_one_left(queue, spool, start_worker):

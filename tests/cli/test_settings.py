@@ -197,7 +197,7 @@ def complete(spool, *words):
         text=True,
         check=True,
     )
-    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
 def test_verbs_options_states_keys_and_ids_complete(spoolq, spool):

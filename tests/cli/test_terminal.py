@@ -20,10 +20,10 @@ class Screen:
     def __init__(self, args, *, stdin=None, env=None, columns=80):
         self._parent, child = pty.openpty()
         subprocess.run(["stty", "cols", str(columns), "rows", "24"], stdin=child, check=True)
-        variables = environment(TERM="xterm", **(env or {}))
-        variables.pop("NO_COLOR")
-        for name in ("COLUMNS", "LINES"):
+        variables = environment(TERM="xterm")
+        for name in ("NO_COLOR", "COLUMNS", "LINES"):
             variables.pop(name, None)
+        variables.update(env or {})
         self.process = subprocess.Popen(
             [sys.executable, "-m", "spoolq", *args],
             stdin=subprocess.PIPE if stdin is not None else child,
@@ -68,10 +68,16 @@ class Screen:
 
 @pytest.fixture
 def screen(spool):
-    def start(*args, **options):
-        return Screen(["--spool", spool.path, *args], **options)
+    started = []
 
-    return start
+    def start(*args, **options):
+        started.append(Screen(["--spool", spool.path, *args], **options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.kill()
+        each.process.wait()
 
 
 def test_enqueue_names_the_spool_and_tells_how_to_start_a_worker(screen, spool):
@@ -150,7 +156,7 @@ def test_purge_asks_first(screen, spoolq, spool):
     assert "nothing was removed" in asked.end()
     assert asked.code == 1
     asked = screen("dlq", "purge").until("[y/N]")
-    asked.type("\x03")
+    asked.process.send_signal(signal.SIGINT)
     asked.end()
     assert asked.code == 130
     assert len(entries(spool, "dead")) == 1

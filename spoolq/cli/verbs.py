@@ -125,6 +125,7 @@ def open_spool(*, create: bool = False) -> api.Spool:
     path = spool_path()
     missing = create and not is_spool(path)
     spool = api.Spool(path, create=missing)
+    click.get_current_context().call_on_close(spool.close)
     if missing:
         render.say(f"made a spool at {render.escape(path)}")
     return spool
@@ -217,8 +218,7 @@ def complete_id(ctx: click.Context, _: click.Parameter, incomplete: str) -> List
 
     found = []
     try:
-        path = given_spool(ctx) or config.default_spool(os.getcwd())
-        spool = api.Spool(path)
+        spool = api.Spool(given_spool(ctx) or config.default_spool(os.getcwd()))
         for state in STATES:
             for filename in spool.dir.dir(state).scan():
                 job_id = names.id_in(filename)

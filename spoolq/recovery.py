@@ -19,7 +19,7 @@ but a recorded outcome is moved without a takeover, come from the model in tests
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from spoolq import instants, lease, names, platform
 from spoolq.adoption import read_job
@@ -60,7 +60,7 @@ class Recovery:
         self._clock = clock
         self._monotonic = monotonic
         self._endings: Dict[Name, Ending] = {}
-        self._told: Set[Name] = set()
+        self._told: Set[Tuple[Name, str]] = set()
         self._network = platform.network_filesystem(spool.path)
 
     def patience(self) -> Optional[float]:
@@ -100,7 +100,7 @@ class Recovery:
             if found is not None:
                 taken.append(found)
         self._endings = {k: v for k, v in self._endings.items() if k in orphans}
-        self._told &= orphans
+        self._told = {told for told in self._told if told[0] in orphans}
         return taken
 
     def sweep(self) -> None:
@@ -226,7 +226,7 @@ class Recovery:
             marks = self._marks(claim)
             if not find(marks):
                 return self._lock_is_free(claim)
-            if settings.orphans == "wait":
+            if settings.orphans == "wait" and not self._was_to_be_cancelled(claim):
                 self._tell(claim, "its worker is gone, its command still runs: waiting for it")
                 return False
             self._tell(claim, "its worker is gone, its command still runs: ending it")
@@ -236,7 +236,12 @@ class Recovery:
     def _lock_is_free(self, claim: Name) -> bool:
         """Say whether nothing holds the slot's lock, not even what cannot be seen otherwise."""
         assert claim.worker is not None and claim.slot is not None
-        return lease.probe(self._spool, claim.worker, lease.slot_lock(claim.slot)) != "held"
+        if lease.probe(self._spool, claim.worker, lease.slot_lock(claim.slot)) != "held":
+            return True
+        self._tell(
+            claim, "its worker is gone; waiting for a process out of sight that holds its lock"
+        )
+        return False
 
     def _marks(self, claim: Name) -> Marks:
         assert claim.worker is not None and claim.slot is not None
@@ -283,16 +288,16 @@ class Recovery:
                 lease.clear(self._spool, worker, directory)
             finally:
                 directory.close()
-        except FileNotFoundError:
-            return True
+        except (FileNotFoundError, NotADirectoryError):
+            return True  # nothing in which a worker could make an outcome
         except OSError as error:
             logger.debug("workers/%s stays: %s", worker, error.strerror)
             return False
         return True
 
     def _tell(self, claim: Name, what: str) -> None:
-        if claim not in self._told:
-            self._told.add(claim)
+        if (claim, what) not in self._told:
+            self._told.add((claim, what))
             logger.warning("%s: %s", claim.id, what)
 
 

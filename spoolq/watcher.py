@@ -13,6 +13,8 @@ from typing import Any, Callable, Optional
 from spoolq import platform
 from spoolq.logs import logger
 
+_TRY_AGAIN = 60  # checks, one a second, after which events are tried again
+
 
 class Watcher:
     """Rings for arrivals in one directory, and is mended when it has broken."""
@@ -23,6 +25,7 @@ class Watcher:
         self._observer: Any = None
         self._inode = -1
         self._complained = False
+        self._checks = 0
 
     def start(self) -> None:
         """Begin to watch; the caller scans after this, so that nothing falls in between."""
@@ -40,6 +43,9 @@ class Watcher:
     def check(self) -> None:
         """Rebuild what has died: a thread, or a watch on a directory that is another now."""
         if self._observer is None:
+            self._checks += 1
+            if self._checks % _TRY_AGAIN == 0:
+                self.start()
             return
         try:
             same = os.stat(self._path).st_ino == self._inode

@@ -84,19 +84,14 @@ class Worker:
         self._trouble = ""
         self._complaint = ("", 0.0)
         self._stopping = False
-        self._signalled_at: Optional[float] = None
+        self._signals: List[float] = []
         self._interrupting = False
 
     # --- from outside -----------------------------------------------------------------------------
 
     def signalled(self) -> None:
         """Note a signal to stop: finish what runs; a second one, a second later, ends it."""
-        now = self._monotonic()
-        if self._signalled_at is None:
-            self._signalled_at = now
-            self.stop()
-        elif now - self._signalled_at > _SECOND_SIGNAL:
-            self.stop(interrupt=True)
+        self._signals.append(self._monotonic())  # no more in a handler: the loop does the rest
 
     def stop(self, *, interrupt: bool = False) -> None:
         """Take nothing new and leave when nothing runs; with `interrupt` end what runs."""
@@ -139,6 +134,8 @@ class Worker:
             self._guarded(self._tick)
         elif self._recovery.patience() == 0:
             self._guarded(self._recover)
+        if self._signals:
+            self.stop(interrupt=self._signals[-1] - self._signals[0] > _SECOND_SIGNAL)
         if self._interrupting:
             self._end_all(INTERRUPTED)
         for ended in self._executor.ended():
@@ -146,12 +143,12 @@ class Worker:
         if self._may_claim():
             self._guarded(self._refill)
         self._guarded(self._finish)
-        return self._is_done()
+        return bool(self._guarded(self._is_done))
 
-    def _guarded(self, step: Callable[[], None]) -> None:
+    def _guarded(self, step: Callable[[], Optional[bool]]) -> Optional[bool]:
         """Take a step; what the filesystem refuses is said, and tried again a second later."""
         try:
-            step()
+            return step()
         except WorkerLost:
             raise
         except (OSError, SpoolqError) as error:
@@ -161,6 +158,7 @@ class Worker:
             if str(error) != said or now - when > _COMPLAIN_EVERY:
                 self._complaint = (str(error), now)
                 logger.error("%s; trying again each second", error)
+            return None
 
     def patience(self) -> float:
         """Return the seconds to sleep if nothing rings."""
@@ -369,9 +367,9 @@ class Worker:
             return bool(self._interrupting and self._trouble and not self._executor.running())
         if self._stopping:
             return True
-        if not self._drain or not self._agenda.is_empty(self._live.current):
-            return False
-        return not any(map(names.is_job, self._spool.dir("processing").list()))
+        if not self._drain or any(map(names.is_job, self._spool.dir("processing").list())):
+            return False  # looked at first: what others run may fail, and wait for its retry
+        return self._agenda.is_empty(self._live.current)
 
 
 def _command_line(command: str | List[str]) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Callable, Iterable, Iterator, List, Optional
 
 from spoolq import instants, lease, locks, names, views
-from spoolq.errors import InvalidJob, NotFound, SpoolqError, WrongState
+from spoolq.errors import InvalidJob, NotFound, OutcomeUnknown, SpoolqError, WrongState
 from spoolq.job import CANCELLED, Entry, next_place
 from spoolq.layout import PAUSED, storage_error, translated
 from spoolq.names import Name
@@ -87,6 +87,11 @@ def _cancel_waiting(spool: SpoolDir, view: JobView, clock: Clock) -> None:
         state, at, attempt = next_place(entry, claim.attempt, view.settings.policy(job))
         record = Record(claim, job.to_bytes(), state, instants.to_stamp(at), attempt)
         report = spool.finish(own.dir, [record], view.settings.durability)
+        if report.error is not None and claim in report.done:
+            raise OutcomeUnknown(
+                f"job {view.id} is cancelled, but the disk did not confirm it: {report.error}",
+                [view.id],
+            ) from report.error
         if report.error is not None:
             _undo(spool, claim, view)
             raise storage_error(report.error, spool.path) from report.error

@@ -27,6 +27,9 @@ STATES = ("pending", "processing", "failed", "completed", "dead")
 DIRECTORIES = ("tmp", *STATES, "logs", "workers")
 PAUSED = "paused"
 
+#: How a file begins that rings for the workers: made in pending/, and removed at once.
+BELL = ".bell-"
+
 #: A job on the move is missed by a listing only if it moves against this order.
 LOOK_ORDER = ("pending", "processing", "failed", "completed", "dead", "pending")
 
@@ -211,7 +214,7 @@ class Layout:
 
     def ring(self) -> None:
         """Wake the workers, which watch pending/: by a file that is gone at once."""
-        bell = f".bell-{names.random_text(8)}"
+        bell = BELL + names.random_text(8)
         with translated(self.path):
             os.close(self.dir("pending").create(bell))
             self.dir("pending").discard(bell)

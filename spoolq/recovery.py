@@ -26,6 +26,7 @@ from spoolq.adoption import read_job
 from spoolq.config import Settings
 from spoolq.errors import InvalidJob
 from spoolq.job import CANCELLED, LOST, Entry, Job, next_place
+from spoolq.layout import BELL
 from spoolq.lease import Lease
 from spoolq.logs import logger
 from spoolq.names import Name
@@ -33,6 +34,7 @@ from spoolq.processes import Ending, Marks, find
 from spoolq.spool import CHANGE, Record, SpoolDir
 
 _LOST, _CANCELLED = "lost", "cancel"  # how the slots of takeovers begin: what is to be recorded
+_STAYS = frozenset({".ids", ".last", ".config", ".gitignore", ".gitkeep"})
 LITTER_AGE = 86_400.0  # seconds after which a file in tmp/ has been left by somebody who died
 
 
@@ -120,12 +122,15 @@ class Recovery:
             self._remove(worker)
 
     def sweep_litter(self) -> None:
-        """Remove what died in the making: files and directories in tmp/ older than a day."""
+        """Remove what died in the making: what is in tmp/ and older than a day, and bells."""
         tmp = self._spool.dir("tmp")
         oldest = self._clock().timestamp() - LITTER_AGE
+        for entry in self._spool.dir("pending").scan():
+            if entry.startswith(BELL):
+                self._spool.dir("pending").tidy(entry)
         for entry in tmp.list():
             try:
-                if entry.startswith(".") or tmp.stat(entry).st_mtime > oldest:
+                if entry in _STAYS or tmp.stat(entry).st_mtime > oldest:
                     continue
                 try:
                     tmp.unlink(entry)

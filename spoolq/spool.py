@@ -23,7 +23,8 @@ take_over   A claim in a dead worker's name becomes one in the recoverer's. The 
 others      Before the rename the old state, after it the new one; nothing is in between.
 
 A rename that finds its file gone has lost a race, which is an answer: such methods return None
-or False. All other OSErrors leave by way of `storage_error`.
+or False. Other OSErrors are the caller's to translate (`layout.translated`), since a worker tries
+again where a person wants to be told.
 """
 
 from __future__ import annotations
@@ -208,39 +209,50 @@ class SpoolDir(Layout):
             WorkerLost: the worker's directory is gone, and all its claims with it.
         """
         done: Dict[Name, Optional[Name]] = {}
-        touched: List[str] = []
-        outcomes = {f"{record.claim.slot}.outcome": record for record in records}
-        processing = self.dir("processing")
+        error: Optional[OSError] = None
         try:
-            for filename in outcomes:
-                worker_dir.discard(filename)
-            write_together(
-                worker_dir,
-                {filename: record.data for filename, record in outcomes.items()},
-                sync=durability != "none",
-            )
-            for filename, record in outcomes.items():
-                if not processing.has(str(record.claim)):
-                    worker_dir.discard(filename)
-                    done[record.claim] = None
-                    continue
-                # RACE: the claim can be moved by hand just now, which the format forbids; the
-                # record would bring it back (test_a_claim_taken_away_by_hand_is_lost).
-                worker_dir.rename(filename, processing, str(record.claim))
-                # CRASH: recorded and not moved; anyone finishes the move
-                # (test_a_recorded_outcome_is_finished_and_does_not_run_again).
-                done[record.claim] = self.finish_move(
-                    record.claim, record.state, record.stamp, record.attempt
-                )
-                touched.append(record.state)
-            if durability == "full":
-                for state in dict.fromkeys(touched):
-                    self.dir(state).sync()
-        except OSError as error:
+            self._record_and_move(worker_dir, records, done, durability != "none")
+        except OSError as failure:
             if not os.path.isdir(worker_dir.path) or worker_dir.stat().st_nlink == 0:
-                raise WorkerLost(f"{worker_dir.path} was removed") from error
-            return Report(done, error)
-        return Report(done, None)
+                raise WorkerLost(f"{worker_dir.path} was removed") from failure
+            error = failure
+        try:
+            if durability == "full":
+                for state in {record.state for record in records if done.get(record.claim)}:
+                    self.dir(state).sync()
+        except OSError as failure:
+            error = error or failure
+        return Report(done, error)
+
+    def _record_and_move(
+        self,
+        worker_dir: Dir,
+        records: Sequence[Record],
+        done: Dict[Name, Optional[Name]],
+        sync: bool,
+    ) -> None:
+        processing = self.dir("processing")
+        outcomes = {f"{record.claim.slot}.outcome": record for record in records}
+        for filename in outcomes:
+            worker_dir.discard(filename)
+        write_together(
+            worker_dir,
+            {filename: record.data for filename, record in outcomes.items()},
+            sync=sync,
+        )
+        for filename, record in outcomes.items():
+            if not processing.has(str(record.claim)):
+                worker_dir.discard(filename)
+                done[record.claim] = None
+                continue
+            # RACE: the claim can be moved by hand just now, which the format forbids; the
+            # record would bring it back (test_a_claim_taken_away_by_hand_is_lost).
+            worker_dir.rename(filename, processing, str(record.claim))
+            # CRASH: recorded and not moved; anyone finishes the move
+            # (test_a_recorded_outcome_is_finished_and_does_not_run_again).
+            done[record.claim] = self.finish_move(
+                record.claim, record.state, record.stamp, record.attempt
+            )
 
     def finish_move(self, claim: Name, state: str, stamp: str, attempt: int) -> Optional[Name]:
         """Move a claim whose outcome is recorded to its next state; None if it was lost."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, TypeVar
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Sequence, Set, TypeVar
 
 import click
 
@@ -211,7 +211,7 @@ def _publish_stdin(spool: api.Spool, layers: given.Layers) -> List[str]:
     sources: List[Source] = []
 
     def jobs() -> Iterator[Dict[str, Any]]:
-        for source in given.from_lines(sys.stdin.buffer):
+        for source in given.from_lines(_stdin()):
             sources.append(source)
             yield layers.around(source.fields)
 
@@ -228,11 +228,16 @@ def _publish_stdin(spool: api.Spool, layers: given.Layers) -> List[str]:
     except InvalidJob as error:
         better = given.explained(error, sources[error.index or 0])
         raise _nothing_of(better) from error
-    except OutcomeUnknown:
-        raise
     except BadInput as error:
         raise _nothing_of(error) from error
     return print_ids(ids)
+
+
+def _stdin() -> BinaryIO:
+    stream = render.stdin()
+    if stream is None:
+        raise Refused("stdin is closed, so no jobs can come from it")
+    return stream
 
 
 def _nothing_of(error: BadInput) -> BadInput:
@@ -242,13 +247,13 @@ def _nothing_of(error: BadInput) -> BadInput:
 def _publish_as_they_come(spool: api.Spool, layers: given.Layers) -> List[str]:
     ids: List[str] = []
     try:
-        for source in given.from_lines(sys.stdin.buffer):
+        for source in given.from_lines(_stdin()):
             try:
                 new = spool.enqueue_many([layers.around(source.fields)])
             except InvalidJob as error:
                 raise given.explained(error, source) from error
             ids += print_ids(new)
-            sys.stdout.flush()
+            render.flush()
     except OutcomeUnknown:
         raise
     except SpoolqError as error:
@@ -272,7 +277,7 @@ def _tell(spool: api.Spool, ids: Sequence[str]) -> None:
     """On a terminal: which spool it was, and what keeps the jobs from running."""
     if not render.is_terminal(sys.stderr):
         return
-    sys.stdout.flush()
+    render.flush()
     render.say(f"{_number(ids)} enqueued in {render.escape(spool.path)}")
     what = standstill(spool)
     if what:

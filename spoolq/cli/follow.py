@@ -22,7 +22,7 @@ from spoolq.names import Name
 from spoolq.views import JobView
 
 _SHORTEST, _LONGEST = 0.02, 0.2
-_QUIET = 1.0  # seconds that a job may wait before a person is told what it waits for
+_QUIET = 0.5  # seconds that a job may wait before a person is told what it waits for
 
 
 def exit_code(view: JobView) -> int:

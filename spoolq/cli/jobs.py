@@ -140,9 +140,10 @@ def cancel(ids: Sequence[str]) -> None:
     def act(text: str) -> None:
         view = spool.cancel(resolve(spool, text))
         if view.state == "completed":
-            render.say(f"{view.id}: completed before it could be cancelled")
+            what = "completed before it could be cancelled"
         else:
-            render.say(f"{view.id}: {render.escape(view.error or view.state)}")
+            what = render.escape(view.error or view.state)
+        render.say(f"{view.id}: {what}{render.place(spool.path)}")
 
     each(ids, act)
 
@@ -172,4 +173,4 @@ def again(spool: api.Spool, job_id: str) -> None:
         error.hint = error.hint or "mend the file, then retry it"
         raise
     new = "" if name.id == job_id else f" as {name.id}"
-    render.say(f"{render.escape(job_id)}: runs again{new}")
+    render.say(f"{render.escape(job_id)}: runs again{new}{render.place(spool.path)}")

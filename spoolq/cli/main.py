@@ -46,24 +46,12 @@ _VERBS: Lazy = {
 }
 
 
-def _use_color(_: click.Context, __: click.Parameter, value: Optional[str]) -> None:
-    if value is not None:
-        render.use_color(value)
-
-
 @click.group(
     cls=VerbGroup,
     lazy=_VERBS,
     sections=_SECTIONS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-@click.option(
-    "--color",
-    type=click.Choice(["auto", "always", "never"]),
-    expose_value=False,
-    callback=_use_color,
-    help="Colour: on a terminal (auto), always or never.",
 )
 @click.version_option(spoolq.__version__, prog_name="spoolq")
 @click.pass_context

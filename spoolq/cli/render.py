@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import IO, Any, List, Optional, Sequence
+from typing import IO, Any, BinaryIO, List, Optional, Sequence
 
 from spoolq import config
 
@@ -79,6 +79,16 @@ def stdout() -> Optional[IO[str]]:
     return sys.stdout
 
 
+def place(path: str) -> str:
+    """Return " in PATH" for who sits at a terminal, where what is done names the spool."""
+    return f" in {escape(path)}" if is_terminal(sys.stderr) else ""
+
+
+def stdin() -> Optional[BinaryIO]:
+    """Return stdin as bytes, or None where it was closed at the start."""
+    return None if sys.stdin is None else sys.stdin.buffer
+
+
 # --- the two streams ------------------------------------------------------------------------------
 
 
@@ -117,6 +127,12 @@ def error_hint(text: str) -> None:
 def document(value: Any) -> None:
     """Print one JSON document; ASCII, so no terminal acts on what is in it."""
     out(json.dumps(value, indent=2))
+
+
+def flush() -> None:
+    """Let what was printed be seen, before words about it."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def data(text: str) -> None:

@@ -16,6 +16,8 @@ from spoolq.job import Entry
 from spoolq.names import Name
 from spoolq.views import JobView, WorkerView
 
+_LINE = 100  # characters of a command where it is not what was asked for
+
 
 def command_line(view: JobView) -> str:
     """Return a job's command on one line, as it could be typed; "" where the file is no job."""
@@ -113,7 +115,8 @@ def run_line(spool: api.Spool, claim: Name) -> str:
     seconds = max((instants.now() - claim.at).total_seconds(), 0)
     if view is None or view.job is None:
         return f"{claim.id} attempt {claim.attempt}, for {times.length(seconds)}"
-    return f"{claim.id} attempt {attempts(view)}, for {times.length(seconds)}: {what(view)}"
+    line = render.shortened(what(view), _LINE)
+    return f"{claim.id} attempt {attempts(view)}, for {times.length(seconds)}: {line}"
 
 
 # --- one job --------------------------------------------------------------------------------------

@@ -70,6 +70,8 @@ class Whole(click.ParamType):
 
 
 def _note_spool(ctx: click.Context, _: click.Parameter, value: Optional[str]) -> None:
+    if value == "":
+        raise Refused("--spool names no directory", "is a variable of the shell empty?")
     if value is not None:
         ctx.meta[_META] = value
 
@@ -83,6 +85,23 @@ def spool_option() -> click.Option:
         expose_value=False,
         callback=_note_spool,
         help="The spool; else $SPOOLQ_SPOOL, ./spool if you made it, or your own.",
+    )
+
+
+def _use_color(_: click.Context, __: click.Parameter, value: Optional[str]) -> None:
+    if value is not None:
+        render.use_color(value)
+
+
+def color_option(*, hidden: bool) -> click.Option:
+    """Return --color; the help of the program alone shows it, and every verb takes it."""
+    return click.Option(
+        ["--color"],
+        type=click.Choice(["auto", "always", "never"]),
+        expose_value=False,
+        callback=_use_color,
+        hidden=hidden,
+        help="Colour: on a terminal (auto), always or never.",
     )
 
 
@@ -139,7 +158,7 @@ class Verb(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params.append(spool_option())
+        self.params += [spool_option(), color_option(hidden=True)]
 
 
 #: Where a verb is, "module:attribute" under spoolq.cli, and what it does in one line.
@@ -164,7 +183,7 @@ class VerbGroup(click.Group):
         super().__init__(*args, **kwargs)
         self.lazy: Lazy = lazy or {}
         self.sections = sections
-        self.params.append(spool_option())
+        self.params += [spool_option(), color_option(hidden=not sections)]
 
     def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
         """Show the help where no verb is named; releases of click differ in how."""

@@ -17,7 +17,7 @@ from spoolq.errors import Busy, NotFound
 
 _SHORTEST, _LONGEST = 0.01, 0.25
 _SHARE = 5  # a look at a large spool may cost this part of the time
-_QUIET = 1.0
+_QUIET = 0.5  # seconds after which a person is told what keeps the jobs from running
 
 
 @click.command(cls=Verb)

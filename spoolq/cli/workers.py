@@ -179,7 +179,7 @@ def stop(workers: Sequence[str], now: bool) -> None:
         return
     what = "end what it runs" if now else "finish what it runs"
     for name in asked:
-        render.say(f"{name}: asked to {what} and leave")
+        render.say(f"{name}: asked to {what} and leave{render.place(spool.path)}")
     waiting = list(asked)
     while waiting:
         for name in list(waiting):

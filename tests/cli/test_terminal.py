@@ -58,6 +58,16 @@ class Screen:
     def type(self, text):
         os.write(self._parent, text.encode())
 
+    def interrupt(self):
+        """Press Ctrl+C as a person does: again where it came a moment too early to be felt."""
+        while self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(0.5)
+            except subprocess.TimeoutExpired:
+                continue
+        return self.end()
+
     def end(self):
         """Wait for its end; return all that was written."""
         self.until(None)
@@ -156,8 +166,7 @@ def test_purge_asks_first(screen, spoolq, spool):
     assert "nothing was removed" in asked.end()
     assert asked.code == 1
     asked = screen("dlq", "purge").until("[y/N]")
-    asked.process.send_signal(signal.SIGINT)
-    asked.end()
+    asked.interrupt()
     assert asked.code == 130
     assert len(entries(spool, "dead")) == 1
     asked = screen("dlq", "purge").until("[y/N]")
@@ -176,8 +185,7 @@ def test_wait_shows_a_bar(screen, spoolq, start_worker):
 def test_ctrl_c_in_wait_leaves_a_clean_screen(screen, spoolq):
     spoolq("enqueue", "true")
     waiting = screen("wait").until("no worker runs here")
-    waiting.process.send_signal(signal.SIGINT)
-    text = waiting.end()
+    text = waiting.interrupt()
     assert waiting.code == 130
     assert "Traceback" not in text
     assert "\x1b[?25h" in text  # the cursor is shown again

@@ -233,7 +233,8 @@ def _judge_found(
     if told.refused in refused and operation.name.startswith("enqueue"):
         for job_id in set(found.jobs) - set(before.jobs):
             wrong.append(f"{job_id} is there, and its caller was told that it is not")
-    if told.refused == OutcomeUnknown.__name__ and not operation.name.startswith("enqueue"):
+    may_be_unknown = operation.name.startswith(("enqueue", "cancel"))
+    if told.refused == OutcomeUnknown.__name__ and not may_be_unknown:
         wrong.append("told that the outcome is unknown")
     if told.refused in refused and operation.name.startswith("cancel"):
         before_it, now = before.jobs["j1"], found.jobs["j1"]

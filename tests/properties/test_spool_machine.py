@@ -377,8 +377,8 @@ class SpoolMachine(RuleBasedStateMachine):
 
 
 SETTINGS_OF_A_RUN = settings(
-    max_examples=120,
-    stateful_step_count=50,
+    max_examples=80,
+    stateful_step_count=40,
     deadline=None,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

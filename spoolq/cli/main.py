@@ -92,6 +92,8 @@ def run(arguments: List[str]) -> int:
             sys.stdout.flush()
         return code
     except KeyboardInterrupt:
+        if render.is_terminal(sys.stderr):
+            render.say("")  # the prompt belongs on a line of its own, after ^C
         return verbs.INTERRUPTED
     except BrokenPipeError:
         return READER_GONE

@@ -191,7 +191,11 @@ def aligned(rows: Sequence[Sequence[str]]) -> List[str]:
     ]
 
 
+_LAST_COLUMN = 20  # characters that are of use
+
+
 def _pretty(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -207,9 +211,13 @@ def _pretty(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         markup=False,
     )
     shown = Table(box=None, pad_edge=False, header_style="bold" if colored else "")
-    for head in heads[:-1]:
-        shown.add_column(head, no_wrap=True)
-    shown.add_column(heads[-1], no_wrap=True, overflow="ellipsis", ratio=1)
+    *widths, _ = (max(map(cell_len, column)) for column in zip(heads, *rows))
+    room = console.width - sum(widths) - 2 * len(widths)
+    # What is cut is the last column; only where that would leave nothing, the first one too.
+    widths[0] = max(widths[0] - max(_LAST_COLUMN - room, 0), min(widths[0], _LAST_COLUMN))
+    room = console.width - sum(widths) - 2 * len(widths)
+    for head, width in zip(heads, [*widths, max(room, _LAST_COLUMN)]):
+        shown.add_column(head, no_wrap=True, overflow="ellipsis", max_width=width)
     for row in rows:
         shown.add_row(*(Text(cell, style=getattr(cell, "style", "")) for cell in row))
     console.print(shown)

@@ -74,7 +74,8 @@ def list_settings(as_json: bool) -> None:
         [key, render.escape(spelled(values[key])), "set" if key in ours else "", found.meaning]
         for key, found in config.KEYS.items()
     ]
-    render.table(("SETTING", "VALUE", "", "MEANING"), rows)
+    for line in render.aligned([["SETTING", "VALUE", "", "MEANING"], *rows]):
+        render.out(line)  # nothing of it is worth cutting
 
 
 @config_group.command()

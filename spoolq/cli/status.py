@@ -111,7 +111,8 @@ def show(spool: api.Spool) -> None:
     notes = _notes(waiting, counts, now)
     for state in STATES:
         number = str(counts[state]).rjust(width)
-        label = render.painted(state.ljust(10), render.STATE_STYLE[state], sys.stdout)
+        style = render.STATE_STYLE[state] if counts[state] else "dim"
+        label = render.painted(state.ljust(10), style, sys.stdout)
         render.out(f"  {label}  {number}  {notes.get(state, '')}".rstrip())
     if counts["ignored"]:
         render.out(f"  {'ignored'.ljust(10)}  {str(counts['ignored']).rjust(width)}  not jobs")

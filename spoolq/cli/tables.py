@@ -150,7 +150,8 @@ def _state(view: JobView, state: str, now: datetime) -> str:
     elif view.name is not None and view.state in ("completed", "dead"):
         parts.append(f"since {times.spelled(view.name.at)}")
     if view.error and view.problem is None and view.state != "completed":
-        parts.append(render.escape(view.error))
+        last = "" if view.state in ("failed", "dead") else "the last run: "
+        parts.append(last + render.escape(view.error))
     return ", ".join(parts)
 
 

@@ -117,9 +117,11 @@ def short(when: datetime, now: datetime) -> str:
 
 
 def length(seconds: float) -> str:
-    """Return a length of time in at most two units: 0.3 s, 12 s, 3 min 20 s, 2 h 5 min, 4 d."""
+    """Return a length of time in at most two units: 3 ms, 0.3 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 0.05:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
-        return f"{seconds:.1f} s" if seconds >= 0.05 or seconds == 0 else "0 s"
+        return f"{seconds:.1f} s"
     whole = int(seconds + 0.5)
     if whole < 60:
         return f"{whole} s"

@@ -334,7 +334,18 @@ def test_a_dash_among_words_is_refused_and_one_after_two_dashes_is_a_word(spoolq
     assert only_job()["command"] == "-"
 
 
+def test_closed_stdin_is_refused(spool):
+    command = f"{sys.executable} -m spoolq --spool {spool.path} enqueue - <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, env=environment())
+    assert done.returncode == 2
+    assert b"stdin is closed" in done.stderr
+
+
 # --- the spool ------------------------------------------------------------------------------------
+
+
+def test_an_empty_spool_option_is_no_default(spoolq, spool):
+    assert "names no directory" in spoolq("list", "--spool", "", code=2).err
 
 
 def test_a_spool_that_is_not_there_is_made_and_told_of(run_cli, tmp_path):

@@ -141,7 +141,19 @@ def test_colour_can_be_switched_off_and_on(screen, spoolq, run_cli):
     assert "\x1b[33m" in screen("status").end()
     assert "\x1b[" not in run_cli("status").stdout
     assert "\x1b[33m" in run_cli("--color", "always", "status").stdout
-    assert "\x1b[33m" in run_cli("--color", "always", "list").stdout
+    assert "\x1b[33m" in run_cli("list", "--color", "always").stdout
+
+
+def test_a_long_id_leaves_room_for_the_command(screen, spoolq):
+    spoolq("enqueue", "--id", "x" * 64, "echo hello")
+    text = screen("list", "--color", "never", columns=80).end()
+    assert "x…  pending  0 of 4   due   echo hello" in text
+
+
+def test_what_is_done_to_a_job_names_the_spool(screen, spoolq, spool):
+    spoolq("enqueue", "--id", "x", "true")
+    assert screen("cancel", "x").end() == f"x: cancelled in {spool.path}\n"
+    assert screen("dlq", "retry", "x").end() == f"x: runs again in {spool.path}\n"
 
 
 def test_markup_in_a_command_is_text(screen, spoolq):

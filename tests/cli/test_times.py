@@ -115,7 +115,8 @@ def test_what_is_no_time_is_refused(text):
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0.0 s"),
+        (0, "0 ms"),
+        (0.0034, "3 ms"),
         (0.3, "0.3 s"),
         (59.4, "59 s"),
         (59.6, "1 min"),

@@ -17,7 +17,7 @@ from spoolq.config import Settings
 from spoolq.errors import Busy, InvalidJob, StorageFailed
 from spoolq.fsio import Dir, read_all
 from spoolq.job import MAX_FILE, MAX_GIVEN, Job
-from spoolq.logs import logger, printable
+from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
 
@@ -220,7 +220,7 @@ class Intake:
         self._doubts.pop(filename, None)
         reason = getattr(error, "strerror", None) or str(error)
         if self._put_off.get(filename, (0.0, ""))[1] != reason and not isinstance(error, Busy):
-            logger.warning("pending/%s: %s; trying again", printable(filename), reason)
+            logger.warning("pending/%s: %s; trying again", filename, reason)
         self._put_off[filename] = (self._monotonic(), reason)
 
     def _bury(self, filename: str, reason: InvalidJob) -> None:
@@ -231,7 +231,7 @@ class Intake:
             return
         self._forget(filename)
         if buried is not None:
-            logger.warning("no job, now dead/%s: %s", printable(buried), reason)
+            logger.warning("no job, now dead/%s: %s", buried, reason)
 
 
 def _warn_of_strangers(job: Job, name: Name) -> None:

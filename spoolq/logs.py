@@ -16,6 +16,7 @@ from typing import List, NamedTuple, Optional, TextIO
 from spoolq.errors import InvalidJob
 from spoolq.fsio import Dir
 from spoolq.names import Name
+from spoolq.text import printable
 
 logger = logging.getLogger("spoolq")
 
@@ -92,12 +93,3 @@ class _OneLine(logging.Formatter):
         text = super().format(record)
         lines = text.split("\n") if record.exc_info else [text]
         return "\n".join(map(printable, lines))
-
-
-def printable(text: str) -> str:
-    """Return text with every character that a terminal would act on written as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )

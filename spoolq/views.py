@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 from spoolq import config, instants, lease, names
 from spoolq.config import Settings
 from spoolq.errors import Ambiguous, InvalidJob, InvalidSetting, NotFound
+from spoolq.fsio import Dir
 from spoolq.job import MAX_FILE, Entry, Job
 from spoolq.layout import LOOK_ORDER, PAUSED, STATES
 from spoolq.names import Name
@@ -196,20 +197,25 @@ def jobs(
 ) -> Iterator[JobView]:
     """Yield jobs, the newest first, and of one state or tag where asked for.
 
-    Newest by the time in the name: when it ended, started, or falls due.
+    Newest by the time in the name (when it ended, started, or falls due), else by the file's own.
     """
     settings = settings_of(spool)[0]
-    found: Dict[str, Tuple[str, str]] = {}
+    found: Dict[str, Tuple[str, str, str]] = {}
     for where in LOOK_ORDER if state is None else (state,):
-        for filename in spool.dir(where).scan():
+        directory = spool.dir(where)
+        for filename in directory.scan():
             if names.is_job(filename):
                 # A job that moved during the look is taken where it was seen last.
-                found[names.id_in(filename) or f"{where}/{filename}"] = (filename, where)
-    wanted = limit if tag is None else None
+                job_id = names.id_in(filename)
+                stamp = (
+                    filename[: instants.STAMP_WIDTH] if job_id else _changed(directory, filename)
+                )
+                found[job_id or f"{where}/{filename}"] = (stamp, filename, where)
     entries = found.values()
+    wanted = limit if tag is None else None
     ordered = sorted(entries, reverse=True) if wanted is None else heapq.nlargest(wanted, entries)
     shown = 0
-    for filename, where in ordered:
+    for _, filename, where in ordered:
         view = look(spool, where, filename, settings)
         if view is None or (tag and not (view.job and tag in view.job.fields.get("tags", []))):
             continue
@@ -217,6 +223,14 @@ def jobs(
         shown += 1
         if shown == limit:
             break
+
+
+def _changed(directory: Dir, filename: str) -> str:
+    """Return when a file was changed that has no time in its name."""
+    try:
+        return instants.to_stamp(instants.from_epoch(directory.stat(filename).st_ctime))
+    except OSError:
+        return ""
 
 
 def resolve(spool: SpoolDir, text: str) -> str:

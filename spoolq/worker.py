@@ -25,7 +25,7 @@ from spoolq.executors import Ended, Executor, NotNow, Run
 from spoolq.fsio import close_quietly
 from spoolq.job import CANCELLED, INTERRUPTED, Entry, next_place, succeeded
 from spoolq.layout import PAUSED
-from spoolq.logs import logger, printable
+from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.recovery import Recovery, record_of
 from spoolq.spool import Record, SpoolDir
@@ -374,11 +374,11 @@ class Worker:
 
 def _command_line(command: str | List[str]) -> str:
     text = command if isinstance(command, str) else " ".join(command)
-    return printable(text if len(text) <= 200 else text[:199] + "…")
+    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _how(entry: Entry) -> str:
     ran = instants.from_rfc3339(entry["finished_at"]) - instants.from_rfc3339(entry["started_at"])
     code, number = entry.get("exit_code"), entry.get("signal")
     how = entry.get("error") or (f"exit {code}" if number is None else f"signal {number}")
-    return f"{printable(str(how))} after {ran.total_seconds():.3g} s"
+    return f"{how} after {ran.total_seconds():.3g} s"

@@ -90,12 +90,6 @@ def test_what_took_the_place_of_a_log_is_not_read(directory):
     assert logs.tail(directory, NAME, 100) == ""
 
 
-def test_what_a_terminal_would_act_on_is_printed_as_an_escape():
-    hostile = "\x1b[2J\r\n\u202e\udcff\x9b"
-    assert logs.printable(hostile) == r"\x1b[2J\r\n\u202e\udcff\x9b"
-    assert logs.printable("plain ü 漢") == "plain ü 漢"
-
-
 @pytest.fixture
 def own_lines():
     before = logs.logger.handlers[:], logs.logger.level, logs.logger.propagate

@@ -14,6 +14,7 @@ import sys
 from typing import IO, Any, BinaryIO, List, Optional, Sequence
 
 from spoolq import config
+from spoolq.text import printable
 
 _WRAP = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "bold": 1, "dim": 2}
 
@@ -25,6 +26,9 @@ STATE_STYLE = {
     "completed": "green",
     "dead": "red",
 }
+
+#: Names, commands and errors come from anybody; this is how they are shown.
+escape = printable
 
 _color = "auto"
 
@@ -58,15 +62,6 @@ def painted(text: str, style: str, stream: Optional[IO[str]]) -> str:
         return text
     codes = ";".join(str(_WRAP[part]) for part in style.split())
     return f"\x1b[{codes}m{text}\x1b[0m"
-
-
-def escape(text: str) -> str:
-    """Return text on one line with every character that a terminal would act on as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
 
 
 def shortened(text: str, width: int) -> str:

@@ -206,7 +206,7 @@ def init(ctx: click.Context, directory: Optional[str], group: Optional[str]) -> 
             config.check("group", group)
     here = working_directory()
     path = os.path.join(here, directory or given_spool(ctx) or "spool")
-    there = is_spool(path)
+    there = is_spool(path) and os.path.exists(os.path.join(path, config.FILE))
     spool = SpoolDir.create(path, group)
     try:
         render.say(

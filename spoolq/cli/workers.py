@@ -91,9 +91,7 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
             monotonic=time.monotonic,
             check_watcher=watcher.check,
         )
-        logs.logger.info(
-            "worker %s on %s: %d at a time", own.name, logs.printable(spool.path), count
-        )
+        logs.logger.info("worker %s on %s: %d at a time", own.name, spool.path, count)
         stops.go_to(working)
         working.run()
         logs.logger.info("worker %s leaves", own.name)

@@ -13,6 +13,9 @@ import pytest
 from spoolq.spool import SpoolDir
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# A suite that a script started with `&` inherits an ignored SIGINT, and so would every child.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 DEADLINE = 60.0  # seconds that a condition may take on a slow, shared machine; no speed is implied
 
 

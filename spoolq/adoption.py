@@ -58,7 +58,9 @@ def read_job(
     try:
         descriptor = directory.open_file(filename)
     except PermissionError as error:
-        raise InvalidJob(f"cannot be read: {error.strerror}") from None
+        info = directory.stat(filename)  # a copy may get its mode when it is whole
+        reason = InvalidJob(f"cannot be read: {error.strerror}")
+        raise Unreadable(reason, info.st_size, info.st_mtime_ns, has_writer=False) from None
     try:
         info = os.fstat(descriptor)
         if not trust.trusts(info, settings.group):
@@ -88,15 +90,16 @@ class Intake:
         self._clock = clock
         self._monotonic = monotonic
         self._doubts: Dict[str, _Doubt] = {}
-        self._put_off: Dict[str, Tuple[float, str]] = {}  # since when, and what was in the way
+        # Since when, what was in the way, and whether that is merely somebody at work.
+        self._put_off: Dict[str, Tuple[float, str, bool]] = {}
 
     def doubts(self, filename: str) -> bool:
-        """Say whether this file has been seen not to parse, and is watched."""
-        return filename in self._doubts
+        """Say whether this file does not parse, or cannot be dealt with, and is watched."""
+        return filename in self._doubts or filename in self._put_off
 
     def is_idle(self) -> bool:
-        """Say whether nothing is watched, and nothing put off."""
-        return not (self._doubts or self._put_off)
+        """Say whether nothing is watched that may yet become a job soon."""
+        return not self._doubts and not any(busy for _, _, busy in self._put_off.values())
 
     def ripe(self, settings: Settings) -> List[str]:
         """Return the watched files that have stood still for long enough to be judged.
@@ -108,13 +111,13 @@ class Intake:
             filename
             for filename, doubt in self._doubts.items()
             if now - doubt.since >= settings.settle
-        ] + [filename for filename, (since, _) in self._put_off.items() if now - since >= _PAUSE]
+        ] + [filename for filename, (since, *_) in self._put_off.items() if now - since >= _PAUSE]
 
     def patience(self, settings: Settings) -> Optional[float]:
         """Return the seconds until a file is worth another look, or None."""
         now = self._monotonic()
         waits = [doubt.since + settings.settle - now for doubt in self._doubts.values()]
-        waits += [since + _PAUSE - now for since, _ in self._put_off.values()]
+        waits += [since + _PAUSE - now for since, *_ in self._put_off.values()]
         return max(min(waits), 0.05) if waits else None
 
     def admit(self, filenames: Iterable[str], settings: Settings) -> List[str]:
@@ -135,7 +138,7 @@ class Intake:
             except InvalidJob as error:
                 self._bury(filename, error)
             except OSError as error:
-                self._wait_for(filename, error)
+                self.put_off(filename, error)
             else:
                 if formed:
                     self._forget(filename)
@@ -159,6 +162,15 @@ class Intake:
             self._doubts[filename] = _Doubt(error.size, error.mtime_ns, now)
         elif now - seen.since >= settings.settle:
             self._bury(filename, error)
+
+    def put_off(self, filename: str, error: Exception) -> None:
+        """Put a file off that cannot be dealt with just now, so that the others get their turn."""
+        self._doubts.pop(filename, None)
+        reason = getattr(error, "strerror", None) or str(error)
+        busy = isinstance(error, Busy)
+        if self._put_off.get(filename, (0.0, "", False))[1] != reason and not busy:
+            logger.warning("pending/%s: %s; trying again", filename, reason)
+        self._put_off[filename] = (self._monotonic(), reason, busy)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -199,14 +211,14 @@ class Intake:
         except (Busy, OSError) as error:
             for filename, name in drops:
                 if str(name) not in ready:
-                    self._wait_for(filename, error)
+                    self.put_off(filename, error)
         return ready
 
     def _adopt(self, filename: str, name: Name) -> bool:
         try:
             adopted = self._spool.adopt(filename, name)
         except OSError as error:
-            self._wait_for(filename, error)
+            self.put_off(filename, error)
             return False
         self._forget(filename)
         return adopted
@@ -215,19 +227,11 @@ class Intake:
         self._doubts.pop(filename, None)
         self._put_off.pop(filename, None)
 
-    def _wait_for(self, filename: str, error: Exception) -> None:
-        """Put a file off that cannot be dealt with just now, so that the others get their turn."""
-        self._doubts.pop(filename, None)
-        reason = getattr(error, "strerror", None) or str(error)
-        if self._put_off.get(filename, (0.0, ""))[1] != reason and not isinstance(error, Busy):
-            logger.warning("pending/%s: %s; trying again", filename, reason)
-        self._put_off[filename] = (self._monotonic(), reason)
-
     def _bury(self, filename: str, reason: InvalidJob) -> None:
         try:
             buried = self._spool.bury("pending", filename, filename)
         except (OSError, StorageFailed) as error:
-            self._wait_for(filename, error)
+            self.put_off(filename, error)
             return
         self._forget(filename)
         if buried is not None:

@@ -15,6 +15,7 @@ from typing import Callable, Dict, List, Optional, Tuple
 from spoolq import instants, names
 from spoolq.adoption import Intake
 from spoolq.config import Settings
+from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
 
@@ -68,7 +69,7 @@ class Agenda:
         if self._retry is not None and self._retry <= now:
             self.look_at_failed()
         if self._later is not None and self._later <= now:
-            self._dirty = True
+            self._dirty, self._later = True, None  # the look will tell; until it is due, no alarm
         if self._dirty or (self._more and not self._due):
             rested = self._monotonic() - self._looked_until
             if not self._due or rested >= self._look_cost * _SHARE:
@@ -103,7 +104,7 @@ class Agenda:
 
     def is_empty(self, settings: Settings) -> bool:
         """Look, and say whether nothing is due, waits for a retry, or may yet become a job."""
-        if not self._due:
+        if not (self._due or self._odd):  # a look would forget what is odd
             self._dirty = True
             self.look_at_failed()
             self.refresh(settings)
@@ -125,28 +126,45 @@ class Agenda:
         self._note("failed")
         now = instants.to_stamp(self._clock())
         self._retry = None
-        for filename in self._spool.dir("failed").list():
-            name = names.parse(filename)
-            if name is None:
-                continue
-            if name.stamp > now:
-                self.add_retry(name.stamp)
-                continue
-            promoted = self._spool.promote(filename, name)
-            if promoted is not None:
-                self._push(str(promoted))
+        try:
+            for filename in self._spool.dir("failed").list():
+                self._promote_if_due(filename, now)
+        except BaseException:
+            self.forget("failed")  # it was not seen whole: the next tick looks again
+            raise
+
+    def forget(self, state: str) -> None:
+        """Note that what was seen of a directory means nothing any more."""
+        self._looks.pop(state, None)
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def _promote_if_due(self, filename: str, now: str) -> None:
+        name = names.parse(filename)
+        if name is None:
+            return
+        if name.stamp > now:
+            self.add_retry(name.stamp)
+            return
+        try:
+            promoted = self._spool.promote(filename, name)
+        except OSError as error:  # one file that cannot be moved holds up no other
+            logger.warning("failed/%s stays: %s", filename, error.strerror)
+            self.forget("failed")
+            return
+        if promoted is not None:
+            self._push(str(promoted))
+
     def _look_at_pending(self, now: str) -> None:
         started = self._monotonic()
-        self._dirty = False
         self._note("pending")
         later: Optional[str] = None
         due: List[_Due] = []
         odd: List[str] = []
         doubts = self._intake.doubts
         for filename in self._spool.dir("pending").scan():
+            if not names.is_job(filename):
+                continue  # an editor's backup of a job is none, though it begins like one
             # A quick look at the form; the whole name is read when its turn comes.
             if filename[21:24] == "Z.p" and "0" <= filename[24:25] <= "9" and not doubts(filename):
                 stamp = filename[: instants.STAMP_WIDTH]
@@ -156,8 +174,9 @@ class Agenda:
                     odd.append(filename)  # its turn would never come
                 elif later is None or stamp < later:
                     later = stamp
-            elif names.is_job(filename):
+            else:
                 odd.append(filename)
+        self._dirty = False  # only now: a look that failed half-way has to be taken again
         self._more = len(due) > WINDOW
         self._due = heapq.nsmallest(WINDOW, due) if self._more else due
         heapq.heapify(self._due)

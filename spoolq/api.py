@@ -17,10 +17,12 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, 
 
 from spoolq import config, instants, names, strictjson, views
 from spoolq.errors import InvalidJob
+from spoolq.fields import FIELDS
 from spoolq.job import Job
 from spoolq.layout import STATES
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
+from spoolq.text import closest
 from spoolq.views import JobView, WorkerView
 
 Command = Union[str, Sequence[str]]
@@ -75,11 +77,17 @@ class Spool:
                 max_retries, backoff_base, timeout (seconds), cwd, env, name, tags.
 
         Raises:
+            TypeError: there is no such field; a mapping for `enqueue_many` may have others.
             InvalidJob: a field is wrong.
             IdTaken: a job with this id exists, in any state.
             StorageFull, StorageFailed: it was not enqueued.
             OutcomeUnknown: it was, but the last sync failed.
         """
+        for name in fields:
+            if name not in FIELDS:
+                meant = closest(name, FIELDS)
+                hint = f"; did you mean {meant!r}?" if meant else ""
+                raise TypeError(f"a job has no field {name!r}{hint}")
         return self.enqueue_many([{**fields, "command": command}])[0]
 
     def enqueue_many(self, jobs: Iterable[Union[str, Mapping[str, Any]]]) -> List[str]:
@@ -177,32 +185,39 @@ class Spool:
         ended: Dict[str, JobView] = {}
         pause = _SHORTEST_POLL
         while True:
-            for job_id in wanted:
-                if job_id not in ended:
-                    view = views.find(self.dir, job_id)
-                    if view.state in ("completed", "dead"):
-                        ended[job_id] = view
-                        pause = _SHORTEST_POLL
+            left = [job_id for job_id in wanted if job_id not in ended]
+            places = self.dir.locate(left)
+            for job_id in left:
+                if job_id in places and places[job_id][0] not in ("completed", "dead"):
+                    continue
+                view = views.find(self.dir, job_id)  # says so where there is none
+                if view.state in ("completed", "dead"):
+                    ended[job_id] = view
+                    pause = _SHORTEST_POLL
             if len(ended) == len(set(wanted)):
                 return [ended[job_id] for job_id in wanted]
             if deadline is not None and time.monotonic() > deadline:
-                left = len(set(wanted)) - len(ended)
-                raise TimeoutError(f"{left} of {len(set(wanted))} jobs have not ended")
+                missing = len(set(wanted)) - len(ended)
+                raise TimeoutError(f"{missing} of {len(set(wanted))} jobs have not ended")
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_POLL)
 
     # --- act --------------------------------------------------------------------------------------
 
-    def cancel(self, job_id: str) -> JobView:
+    def cancel(self, job_id: str, timeout: Optional[float] = None) -> JobView:
         """Cancel a waiting or running job and return it when it has ended.
 
+        Args:
+            timeout: seconds to wait for the worker that runs it; None: as long as it takes.
+
         Raises:
+            Busy: it has been asked for, and has not happened within `timeout`.
             NotFound, Ambiguous: as `get`.
             WrongState: it had ended before.
         """
         from spoolq import control
 
-        return control.cancel(self.dir, views.resolve(self.dir, job_id))
+        return control.cancel(self.dir, views.resolve(self.dir, job_id), timeout=timeout)
 
     def retry(self, job_id: str) -> None:
         """Let a failed job run now, or a dead one anew with all its attempts.
@@ -220,10 +235,14 @@ class Spool:
 def _prepare(fields: Union[str, Mapping[str, Any]], after: str) -> tuple[Name, bytes]:
     """Return name and bytes of a new job, which goes behind the stamp `after`."""
     plain: Dict[str, Any] = {"command": fields} if isinstance(fields, str) else dict(fields)
-    if isinstance(plain.get("command"), tuple):
-        plain["command"] = [*plain["command"]]
-    if isinstance(plain.get("run_at"), datetime):
-        plain["run_at"] = instants.to_rfc3339(plain["run_at"])
+    for name in ("command", "tags"):
+        if isinstance(plain.get(name), tuple):
+            plain[name] = [*plain[name]]
+    run_at = plain.get("run_at")
+    if isinstance(run_at, datetime):
+        if run_at.tzinfo is None:
+            raise InvalidJob("has no time zone", path=("run_at",))
+        plain["run_at"] = instants.to_rfc3339(run_at)
     now = instants.now()
     plain.setdefault("created_at", instants.to_rfc3339(now))
     job = Job(plain)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import selectors
 import signal
 import socket
-from typing import List, Optional
+from typing import Callable, Optional
 
 
 class Bell:
@@ -20,7 +20,7 @@ class Bell:
         self._outside, self._inside = socket.socketpair()
         for end in (self._outside, self._inside):
             end.setblocking(False)
-        self._selector.register(self._inside, selectors.EVENT_READ, None)
+        self._selector.register(self._inside, selectors.EVENT_READ, self._hear)
         self._rang = False
 
     def ring(self) -> None:
@@ -39,26 +39,21 @@ class Bell:
         """Let every signal that has a handler wake the sleeper too."""
         signal.set_wakeup_fd(self._outside.fileno(), warn_on_full_buffer=False)
 
-    def watch(self, descriptor: int) -> None:
-        """Wake the sleeper when this descriptor becomes readable."""
-        self._selector.register(descriptor, selectors.EVENT_READ, descriptor)
+    def watch(self, descriptor: int, readable: Callable[[], None]) -> None:
+        """Wake the sleeper, and call `readable`, when this descriptor becomes readable."""
+        self._selector.register(descriptor, selectors.EVENT_READ, readable)
 
     def forget(self, descriptor: int) -> None:
         """Watch a descriptor no more; before it is closed."""
         self._selector.unregister(descriptor)
 
-    def wait(self, seconds: Optional[float]) -> List[int]:
-        """Sleep at most so long and return the descriptors that are readable."""
-        ready = []
+    def wait(self, seconds: Optional[float]) -> None:
+        """Sleep at most so long, or until something happens."""
         for key, _ in self._selector.select(seconds):
-            if key.data is None:
-                self._rang = True
-                self._drain()
-            else:
-                ready.append(key.data)
-        return ready
+            key.data()
 
-    def _drain(self) -> None:
+    def _hear(self) -> None:
+        self._rang = True
         try:
             while self._inside.recv(4096):
                 pass

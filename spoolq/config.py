@@ -6,15 +6,15 @@ known are kept in the file and warned of: an older spoolq may share the spool wi
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from spoolq import platform, strictjson
-from spoolq.errors import InvalidJob, InvalidSetting
+from spoolq.errors import InvalidJob, InvalidSetting, WrongFormat
 from spoolq.fields import check_number
 from spoolq.job import Job, Policy
+from spoolq.text import closest
 
 FILE = "config.json"
 FORMAT = 1
@@ -118,7 +118,7 @@ KEYS: Dict[str, Key] = {
     "durability": Key(_one_of("full", "accept", "none"), "what is synced: full, accept or none"),
     "sync_claims": Key(_flag, "sync a claim before its command starts"),
     "grace": Key(_number(0, 86_400), "seconds between TERM and KILL when a run is ended"),
-    "lease": Key(_number(5, 86_400), "seconds without a sign until another host is given up"),
+    "lease": Key(_number(5, 86_400), "for several hosts, which is not built yet"),
     "settle": Key(_number(0, 3_600), "seconds a file that does not parse may stand still"),
     "orphans": Key(_one_of("end", "wait"), "what a dead worker's commands get: end or wait"),
     "shell": Key(_program, "runs the commands that are text"),
@@ -148,7 +148,7 @@ def read(data: Optional[bytes]) -> Tuple[Settings, List[str]]:
     for key, value in raw(data).items():
         if key == "format":
             if value is True or value != FORMAT:
-                raise InvalidSetting(
+                raise WrongFormat(
                     f"this spool has format {value!r}, and this spoolq knows {FORMAT} only",
                     hint="update spoolq",
                 )
@@ -227,8 +227,8 @@ def write(values: Mapping[str, Any]) -> bytes:
 
 
 def _did_you_mean(key: str) -> str:
-    close = difflib.get_close_matches(key, KEYS, 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    meant = closest(key, KEYS)
+    return f"; did you mean {meant!r}?" if meant else ""
 
 
 class LiveSettings:
@@ -256,7 +256,7 @@ class LiveSettings:
                 self._data = data
                 self.current, self._warnings = read(data)
             self._complaint = ""
-        except InvalidSetting as error:
+        except (InvalidSetting, WrongFormat) as error:
             if str(error) != self._complaint:
                 self._complaint = str(error)
                 self._warnings = [f"{error}; the last good settings stay in force"]

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Callable, Iterable, Iterator, List, Optional
 
 from spoolq import instants, lease, locks, names, views
-from spoolq.errors import InvalidJob, NotFound, OutcomeUnknown, SpoolqError, WrongState
+from spoolq.errors import Busy, InvalidJob, NotFound, OutcomeUnknown, WrongState
 from spoolq.job import CANCELLED, Entry, next_place
 from spoolq.layout import PAUSED, storage_error, translated
 from spoolq.names import Name
@@ -22,6 +22,7 @@ from spoolq.views import JobView
 
 Clock = Callable[[], datetime]
 _POLL = 0.05
+_SILENCE = 1.0  # seconds after which a person is told what is waited for
 
 
 @contextmanager
@@ -33,15 +34,29 @@ def _worker_for_a_moment(spool: SpoolDir) -> Iterator[lease.Lease]:
         own.leave()
 
 
-def cancel(spool: SpoolDir, job_id: str, clock: Clock = instants.now) -> JobView:
+def cancel(
+    spool: SpoolDir,
+    job_id: str,
+    clock: Clock = instants.now,
+    *,
+    timeout: Optional[float] = None,
+    on_wait: Callable[[JobView], None] = lambda view: None,
+) -> JobView:
     """Cancel a job, waiting or running, and return it when it has ended.
 
     A running job is ended by its worker; it may complete before that.
 
+    Args:
+        timeout: seconds to wait for a worker that ends it; None: as long as it takes.
+        on_wait: called once when a worker has been asked and has not ended it within a second.
+
     Raises:
         NotFound: there is no such job.
         WrongState: it had ended before.
+        Busy: it has been asked for, and has not happened within `timeout`.
     """
+    started = time.monotonic()
+    told = False
     view = views.find(spool, job_id)
     if view.state in ("completed", "dead"):
         raise WrongState(
@@ -49,6 +64,12 @@ def cancel(spool: SpoolDir, job_id: str, clock: Clock = instants.now) -> JobView
             where=view.path,
         )
     while view.state not in ("completed", "dead"):
+        waited = time.monotonic() - started
+        if timeout is not None and waited > timeout:
+            raise Busy(f"job {job_id} is to be cancelled, and still {view.state}", where=view.path)
+        if waited > _SILENCE and not told:
+            told = True
+            on_wait(view)
         if view.state == "processing":
             _ask_its_worker(spool, view, clock)
         else:
@@ -124,17 +145,14 @@ def _ask_its_worker(spool: SpoolDir, view: JobView, clock: Clock) -> None:
         directory = spool.dir("workers").sub(claim.worker)
         try:
             directory.write(f"cancel.{claim.id}", b"", sync=False)
+            spool.ring()
         except FileExistsError:
             pass  # asked for already
         finally:
             directory.close()
     except FileNotFoundError:
         return  # the worker has just left
-    spool.ring()
-    while spool.dir("processing").has(str(claim)):
-        if lease.probe(spool, claim.worker) != "held":
-            return
-        time.sleep(_POLL)
+    time.sleep(_POLL)
 
 
 def recover_now(spool: SpoolDir, clock: Clock = instants.now) -> None:
@@ -143,7 +161,8 @@ def recover_now(spool: SpoolDir, clock: Clock = instants.now) -> None:
     with _worker_for_a_moment(spool) as own, translated(spool.path):
         recovery = Recovery(spool, own, clock, time.monotonic)
         taken = recovery.look(settings, set())
-        while recovery.patience() is not None:
+        deadline = time.monotonic() + settings.grace + _SILENCE
+        while recovery.patience() is not None and time.monotonic() < deadline:
             time.sleep(_POLL)
             taken += recovery.look(settings, {found.claim for found in taken})
         records = [record_of(found, settings) for found in taken]
@@ -236,13 +255,11 @@ def _request(spool: SpoolDir, worker: str, request: str) -> None:
 
 def pause(spool: SpoolDir) -> bool:
     """Let workers make no new claims; False if they did not already."""
-    try:
-        with translated(spool.path):
+    with translated(spool.path):
+        try:
             spool.root.write(PAUSED, b"", sync=False)
-    except SpoolqError as error:
-        if isinstance(error.__cause__, FileExistsError):
+        except FileExistsError:
             return False
-        raise
     return True
 
 

@@ -10,6 +10,7 @@
     |-- Ambiguous              a short id fits several jobs
     |-- IdTaken                the id is in use
     |-- WrongState             the job is not in a state that allows this
+    |-- WrongFormat            the spool is of a format that this spoolq does not know
     |-- UnsafeSpool            others may write where commands come from
     |-- Busy                   try again: somebody else is at it, or a limit is reached
     |   `-- StorageFull        ... no space, no inodes, over quota
@@ -97,6 +98,10 @@ class IdTaken(SpoolqError):
 
 class WrongState(SpoolqError):
     """The job is not in a state in which this can be done."""
+
+
+class WrongFormat(SpoolqError):
+    """The spool is of a format that this spoolq does not know: it keeps its hands off."""
 
 
 class UnsafeSpool(SpoolqError):

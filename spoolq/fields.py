@@ -6,12 +6,12 @@ is no number), and a command is checked for what exec would refuse.
 
 from __future__ import annotations
 
-import difflib
 import math
 from typing import Any, Callable, Dict, Mapping, NamedTuple
 
 from spoolq import instants, names, platform
 from spoolq.errors import InvalidJob
+from spoolq.text import closest
 
 
 class _Bad(ValueError):
@@ -246,9 +246,9 @@ def check(fields: Mapping[str, Any]) -> None:
         InvalidJob: a rule is broken.
     """
     if "command" not in fields:
-        close = difflib.get_close_matches("command", [str(key) for key in fields], 1)
+        meant = closest("command", map(str, fields))
         raise InvalidJob(
-            "a job needs a 'command'", hint=f"did you mean it by {close[0]!r}?" if close else None
+            "a job needs a 'command'", hint=f"did you mean it by {meant!r}?" if meant else None
         )
     for key, value in fields.items():
         field = FIELDS.get(key)

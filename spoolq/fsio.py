@@ -85,7 +85,7 @@ class Dir:
         """
         if not self._at:
             return os.listdir(self.path)
-        descriptor = os.open(".", _OPEN_DIR, dir_fd=self.fd)
+        descriptor = self._open_anew()
         try:
             return os.listdir(descriptor)
         finally:
@@ -98,13 +98,20 @@ class Dir:
                 for entry in entries:
                     yield entry.name
             return
-        descriptor = os.open(".", _OPEN_DIR, dir_fd=self.fd)
+        descriptor = self._open_anew()
         try:
             with os.scandir(descriptor) as entries:
                 for entry in entries:
                     yield entry.name
         finally:
             os.close(descriptor)
+
+    def _open_anew(self) -> int:
+        try:
+            return os.open(".", _OPEN_DIR, dir_fd=self.fd)
+        except OSError as error:
+            error.filename = self.path  # "." tells nobody where
+            raise
 
     def stat(self, name: str = ".") -> os.stat_result:
         """Return what an entry is, itself and not what it links to."""
@@ -191,16 +198,7 @@ class Dir:
 
     def write(self, name: str, data: bytes, *, sync: bool) -> None:
         """Create a file that holds `data`, or none: after an error there is no such file."""
-        descriptor = self.create(name)
-        try:
-            write_all(descriptor, data)
-            if sync:
-                sync_data(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            self.tidy(name)
-            raise
-        os.close(descriptor)
+        write_together(self, {name: data}, sync=sync)
 
     def _adopt(self, descriptor: int) -> None:
         if platform.WINDOWS:

@@ -6,13 +6,13 @@ configuration acts on waiting jobs. The rules of the fields are in `fields`.
 
 from __future__ import annotations
 
-import difflib
 from datetime import datetime
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from spoolq import instants, strictjson
 from spoolq.errors import InvalidJob
 from spoolq.fields import FIELDS, check
+from spoolq.text import closest
 
 #: A job as it is given; what spoolq writes may be longer by its history, up to MAX_FILE.
 MAX_GIVEN = 1024 * 1024
@@ -102,11 +102,7 @@ class Job:
     def unknown_fields(self) -> Dict[str, Optional[str]]:
         """Return the fields that the format does not know, each with the one it may have meant."""
         strangers = [key for key in self.fields if key not in FIELDS]
-        return {key: (difflib.get_close_matches(key, FIELDS, 1) or [None])[0] for key in strangers}
-
-    def with_fields(self, changes: Mapping[str, Any]) -> Job:
-        """Return the job with some fields changed."""
-        return Job({**self.fields, **changes})
+        return {key: closest(key, FIELDS) for key in strangers}
 
     def with_entry(self, entry: Entry, created_at: datetime) -> Job:
         """Return the job with one more run in its history, within the bound of the format.
@@ -129,7 +125,7 @@ class Job:
         last = self.history[-1]
         claimed_at = instants.stamp_to_rfc3339(stamp)
         same = last.get("attempt") == attempt and last.get("started_at") == claimed_at
-        return last if same else None
+        return last if same and "finished_at" in last else None
 
 
 def _within(history: List[Entry], bound: int) -> List[Entry]:

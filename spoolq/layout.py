@@ -116,9 +116,11 @@ class Layout:
                 raise NoSpool(
                     f"there is no spool at {path}", hint="spoolq init makes one, and enqueue too"
                 )
-            shared = os.stat(path).st_mode & (stat.S_ISGID | stat.S_IWGRP)
-            root = Dir.open(path, 0o660 if shared == stat.S_ISGID | stat.S_IWGRP else 0o600)
-            root.owner = _owner_to_be(path)
+            root = Dir.open(path)
+            info = root.stat()
+            if info.st_mode & stat.S_ISGID and info.st_mode & stat.S_IWGRP:
+                root.file_mode = 0o660
+            root.owner = _owner_to_be(info)
         return cls(root)
 
     @classmethod
@@ -132,9 +134,10 @@ class Layout:
             _make_path(path)
             _refuse_other_use(path)
             root = Dir.open(path, 0o660 if group else 0o600)
-            root.owner = _owner_to_be(path)
+            info = root.stat()
+            root.owner = _owner_to_be(info)
             if group:
-                root.owner = (os.stat(path).st_uid, platform.group_id(group))
+                root.owner = (info.st_uid, platform.group_id(group))
             if root.fd >= 0:
                 own_directory(root.fd, root.file_mode, root.owner)
             for name in sorted(DIRECTORIES, key=lambda name: name == "pending"):
@@ -181,6 +184,21 @@ class Layout:
                 found = self._dirs[name] = self.root.sub(name)
         return found
 
+    def reopen_replaced(self) -> List[str]:
+        """Open anew what was removed and made again meanwhile; return the names of those.
+
+        Raises:
+            OSError: one is missing.
+        """
+        replaced = []
+        for name, held in self._dirs.items():
+            if held.fd >= 0 and not os.path.samestat(self.root.stat(name), held.stat()):
+                fresh = self.root.sub(name)
+                os.dup2(fresh.fd, held.fd, inheritable=False)
+                fresh.close()
+                replaced.append(name)
+        return replaced
+
     def close(self) -> None:
         """Let all directories go."""
         for directory in (self.root, *self._dirs.values()):
@@ -220,12 +238,11 @@ class Layout:
             self.dir("pending").discard(bell)
 
 
-def _owner_to_be(path: str) -> Optional[Tuple[int, int]]:
+def _owner_to_be(info: os.stat_result) -> Optional[Tuple[int, int]]:
     """Return who is to own what is made in a spool, or None for whoever makes it.
 
     Root leaves files behind that the spool's owner can run.
     """
-    info = os.stat(path)
     foreign = platform.effective_user() == 0 and info.st_uid != 0
     return (info.st_uid, info.st_gid) if foreign else None
 

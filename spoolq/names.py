@@ -52,11 +52,6 @@ class Name(NamedTuple):
         """The instant that the state is about."""
         return instants.from_stamp(self.stamp)
 
-    @property
-    def order(self) -> tuple[int, str]:
-        """The order among what is due: the highest priority, then the earliest time."""
-        return -self.priority, self.stamp
-
     def waiting(self, *, stamp: Optional[str] = None, attempt: Optional[int] = None) -> Name:
         """Return the name outside processing/, with another time or attempt if given."""
         return Name(
@@ -83,8 +78,8 @@ def parse(filename: str) -> Optional[Name]:
 
 def id_in(filename: str) -> str:
     """Return the id in a file name of the form; a quick look, for long listings."""
-    parts = filename.split(".", 4)
-    if len(parts) != 5 or len(parts[0]) != instants.STAMP_WIDTH:
+    parts = filename.split(".", 5)
+    if len(parts) < 5 or len(parts[0]) != instants.STAMP_WIDTH or parts[-1] != "json":
         return ""
     return parts[3].partition("@")[0]
 

@@ -12,7 +12,18 @@ from __future__ import annotations
 import os
 import re
 import signal
-from typing import Callable, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import (
+    Callable,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from spoolq import platform
 
@@ -33,22 +44,40 @@ class Marks(NamedTuple):
 
 
 def find(marks: Marks) -> List[int]:
-    """Return the pids of all processes of a run that are alive, never this process's own.
+    """Return the pids of all processes of a run that are alive, never this process's own."""
+    return find_all([marks])[0]
+
+
+def find_all(runs: Sequence[Marks]) -> List[List[int]]:
+    """Return the pids of each of several runs; one look at the system serves them all.
 
     RACE: a process may be born while the others are looked at, so none is said after a second
     look alone (test_find_looks_twice_before_it_says_none).
+
+    Raises:
+        OSError: there is no descriptor left to look with, so nothing is known.
     """
-    return _look(marks) or _look(marks)
+    found = _look(runs)
+    unseen = [index for index, pids in enumerate(found) if not pids]
+    for index, pids in zip(unseen, _look([runs[index] for index in unseen]) if unseen else ()):
+        found[index] = pids
+    return found
 
 
-def _look(marks: Marks) -> List[int]:
+def _look(runs: Sequence[Marks]) -> List[List[int]]:
     own = os.getpid()
-    if platform.LINUX:
-        return [pid for pid in _pids() if pid != own and _belongs(pid, marks)]
-    return [pid for pid in _find_elsewhere(marks) if pid != own]  # pragma: no cover
+    found: List[List[int]] = [[] for _ in runs]
+    locks = {marks.lock for marks in runs if marks.lock is not None}
+    for process in _processes(locks) if platform.LINUX else _processes_elsewhere():
+        if process.pid == own:
+            continue
+        for index, marks in enumerate(runs):
+            if _belongs(process, marks):
+                found[index].append(process.pid)
+    return found
 
 
-def send(pids: List[int], number: int) -> None:
+def send(pids: Sequence[int], number: int) -> None:
     """Send a signal to processes that may have ended meanwhile, or belong to another user."""
     for pid in pids:
         try:
@@ -72,7 +101,8 @@ class Ending:
     """
 
     def __init__(self, marks: Marks, grace: float, monotonic: Callable[[], float]) -> None:
-        self._marks = marks
+        self.marks = marks
+        self.is_over = False
         self._monotonic = monotonic
         self._kill_at = monotonic() + grace
         self._asked: Set[int] = set()
@@ -84,19 +114,17 @@ class Ending:
         """Say whether anything was signalled yet: what ended before that ended by itself."""
         return self._begun
 
-    def is_over(self) -> bool:
-        """Push on; True when nothing of the run can be found any more."""
+    def wants_a_look(self) -> bool:
+        """Say whether it is time to look for what is left of the run."""
+        return self._monotonic() >= self._next_look
+
+    def push(self, left: Sequence[int]) -> None:
+        """Push on, with what is left of the run; `is_over` is True when that is nothing."""
         now = self._monotonic()
-        if now < self._next_look:
-            return False
-        left = find(self._marks)
-        if not left:
-            # Who asked may have to go on waiting, for a lock that is held out of sight.
-            self._next_look = now + self._pause
-            self._pause = min(self._pause * 1.5, _LONGEST_LOOK)
-            return True
-        self._begun = True
-        if now >= self._kill_at:
+        self.is_over = not left
+        if left:
+            self._begun = True
+        if left and now >= self._kill_at:
             send(left, _KILL)
         else:
             fresh = [pid for pid in left if pid not in self._asked]
@@ -104,13 +132,59 @@ class Ending:
             if _CONT:
                 send(fresh, _CONT)
             self._asked.update(fresh)
-            self._pause = min(self._pause * 1.5, _LONGEST_LOOK)
-        self._next_look = now + min(self._pause, max(self._kill_at - now, _FIRST_LOOK))
-        return False
+        # Paced even when all is over: who asked may go on waiting, for a lock held out of sight.
+        until_kill = self._kill_at - now
+        self._next_look = now + min(self._pause, until_kill if until_kill > 0 else self._pause)
+        self._pause = min(self._pause * 1.5, _LONGEST_LOOK)
+
+    def put_off(self) -> None:
+        """Look again later: nothing could be found out just now."""
+        self._next_look = self._monotonic() + _LONGEST_LOOK
 
     def patience(self) -> float:
-        """Return the seconds until `is_over` is worth asking again."""
+        """Return the seconds until it wants another look."""
         return max(self._next_look - self._monotonic(), 0.0)
+
+
+def push_on(endings: Iterable[Ending]) -> None:
+    """Push those endings on that want a look, with one look for them all."""
+    due = [ending for ending in endings if ending.wants_a_look()]
+    if not due:
+        return
+    try:
+        found = find_all([ending.marks for ending in due])
+    except OSError:  # no descriptor left to look with: nothing is known, so they go on
+        for ending in due:
+            ending.put_off()
+        return
+    for ending, left in zip(due, found):
+        ending.push(left)
+
+
+class Process(NamedTuple):
+    """What can be seen of a process; `locks` are those that it holds among those asked for."""
+
+    pid: int
+    session: int
+    cookie: str
+    locks: FrozenSet[Tuple[int, int]]
+
+
+def _belongs(process: Process, marks: Marks) -> bool:
+    if process.cookie == marks.claim or marks.lock in process.locks:
+        return True
+    return process.session == marks.leader and _same_leader(marks)
+
+
+def _same_leader(marks: Marks) -> bool:
+    """Say whether the session is still the run's: its leader is the one that was recorded.
+
+    While anything of a session lives the kernel gives its number to no other process, so a
+    session without a leader is the run's own as well.
+    """
+    assert marks.leader is not None
+    leader = _read_stat(marks.leader) if platform.LINUX else None
+    return leader is None or marks.started is None or abs(leader[2] - marks.started) < _SAME_START
 
 
 # --- Linux ----------------------------------------------------------------------------------------
@@ -119,12 +193,22 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK") if platform.LINUX else 100
 _SAME_START = 2.0  # seconds; a pid used again belongs to a process that started later
 
 _FLOCK = re.compile(r"^lock:.*\bFLOCK\b.*\bWRITE\b", re.MULTILINE)
+_PREFIX = COOKIE.encode() + b"="
+_GONE = (FileNotFoundError, ProcessLookupError, PermissionError)  # or another user's: not a run's
 
 
-def _pids() -> Iterator[int]:
+def _processes(locks: Set[Tuple[int, int]]) -> Iterator[Process]:
     for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            yield int(entry)
+        if not entry.isdigit():
+            continue
+        status = _read_stat(int(entry))
+        if status is None or status[0] in "ZX":
+            continue
+        try:
+            cookie, held = _read_cookie(entry), _read_locks(entry, locks)
+        except _GONE:
+            cookie, held = "", frozenset()
+        yield Process(int(entry), status[1], cookie, held)
 
 
 def _read_stat(pid: int) -> Optional[Tuple[str, int, float]]:
@@ -135,63 +219,44 @@ def _read_stat(pid: int) -> Optional[Tuple[str, int, float]]:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-    except OSError:
+    except _GONE:
         return None
     return fields[0].decode(), int(fields[3]), int(fields[19]) / _TICKS_A_SECOND
 
 
-def _belongs(pid: int, marks: Marks) -> bool:
-    status = _read_stat(pid)
-    if status is None or status[0] in "ZX":
-        return False
-    if marks.leader is not None and status[1] == marks.leader and _same_leader(marks):
-        return True
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            cookie = f"{COOKIE}={marks.claim}".encode()
-            if cookie in file.read().split(b"\0"):
-                return True
-        return marks.lock is not None and _holds(pid, marks.lock)
-    except OSError:
-        return False  # it ended, or is another user's, which a run's process is not
+def _read_cookie(pid: str) -> str:
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        for variable in file.read().split(b"\0"):
+            if variable.startswith(_PREFIX):
+                return os.fsdecode(variable[len(_PREFIX) :])
+    return ""
 
 
-def _same_leader(marks: Marks) -> bool:
-    """Say whether the session is still the run's: its leader is the one that was recorded.
-
-    While anything of a session lives the kernel gives its number to no other process, so a
-    session without a leader is the run's own as well.
-    """
-    assert marks.leader is not None
-    leader = _read_stat(marks.leader)
-    return leader is None or marks.started is None or abs(leader[2] - marks.started) < _SAME_START
-
-
-def _holds(pid: int, lock: Tuple[int, int]) -> bool:
-    """Say whether a process holds the lock itself: one that merely looks has the file open too."""
-    for entry in os.listdir(f"/proc/{pid}/fd"):
+def _read_locks(pid: str, locks: Set[Tuple[int, int]]) -> FrozenSet[Tuple[int, int]]:
+    """Return the locks that a process holds: one that merely looks has the file open too."""
+    held = set()
+    for entry in os.listdir(f"/proc/{pid}/fd") if locks else ():
         try:
             info = os.stat(f"/proc/{pid}/fd/{entry}")
-            if (info.st_dev, info.st_ino) != lock:
-                continue
-            with open(f"/proc/{pid}/fdinfo/{entry}", encoding="ascii") as file:
-                if _FLOCK.search(file.read()):
-                    return True
-        except OSError:
+            if (info.st_dev, info.st_ino) in locks:
+                with open(f"/proc/{pid}/fdinfo/{entry}", encoding="ascii") as file:
+                    if _FLOCK.search(file.read()):
+                        held.add((info.st_dev, info.st_ino))
+        except _GONE:
             continue  # closed while we looked
-    return False
+    return frozenset(held)
 
 
 # --- elsewhere ------------------------------------------------------------------------------------
 
 
-def _find_elsewhere(marks: Marks) -> Iterator[int]:  # pragma: no cover
+def _processes_elsewhere() -> Iterator[Process]:  # pragma: no cover
     import psutil
 
     for process in psutil.process_iter():
         try:
-            in_session = hasattr(os, "getsid") and os.getsid(process.pid) == marks.leader
-            if in_session or process.environ().get(COOKIE) == marks.claim:
-                yield process.pid
+            session = os.getsid(process.pid) if hasattr(os, "getsid") else -1
+            cookie = process.environ().get(COOKIE, "")
         except (psutil.Error, OSError):
             continue  # it ended, or is another user's
+        yield Process(process.pid, session, cookie, frozenset())

@@ -30,11 +30,12 @@ from spoolq.layout import BELL
 from spoolq.lease import Lease
 from spoolq.logs import logger
 from spoolq.names import Name
-from spoolq.processes import Ending, Marks, find
+from spoolq.processes import Ending, Marks, find_all, push_on
 from spoolq.spool import CHANGE, Record, SpoolDir
 
 _LOST, _CANCELLED = "lost", "cancel"  # how the slots of takeovers begin: what is to be recorded
 _STAYS = frozenset({".ids", ".last", ".config", ".gitignore", ".gitkeep"})
+_LITTER_EVERY = 3600.0
 LITTER_AGE = 86_400.0  # seconds after which a file in tmp/ has been left by somebody who died
 
 
@@ -62,7 +63,8 @@ class Recovery:
         self._clock = clock
         self._monotonic = monotonic
         self._endings: Dict[Name, Ending] = {}
-        self._told: Set[Tuple[Name, str]] = set()
+        self._told: Set[Tuple[str, str]] = set()
+        self._next_litter = 0.0
         self._network = platform.network_filesystem(spool.path)
 
     def patience(self) -> Optional[float]:
@@ -76,37 +78,46 @@ class Recovery:
             known: this worker's own claims; one in its name that is not among them is the fruit
                 of a rename whose reply was lost, and is recovered too.
         """
-        taken = []
-        alive: Dict[str, str] = {}
-        orphans: Set[Name] = set()
-        for filename in self._spool.dir("processing").list():
-            if not names.is_job(filename):
-                continue
-            claim = names.parse(filename)
-            if claim is None or claim.worker is None:
-                if self._spool.put_back_stray(filename):
-                    logger.warning("processing/%s names no worker: back to pending/", filename)
-                continue
-            if claim in known:
-                continue
-            if claim.worker not in alive:
-                alive[claim.worker] = self._state_of(claim.worker)
-            if alive[claim.worker] == "held":
-                continue
-            orphans.add(claim)
-            try:
-                found = self._recover(claim, settings)
-            except OSError as error:  # one claim that cannot be read holds up no other
-                self._tell(claim, f"its worker is gone; it cannot be recovered yet: {error}")
-                continue
-            if found is not None:
-                taken.append(found)
+        orphans = self._orphans(settings, known)
         self._endings = {k: v for k, v in self._endings.items() if k in orphans}
-        self._told = {told for told in self._told if told[0] in orphans}
+        # What is left of all the runs is looked for at once: that costs as much as for one.
+        push_on(self._endings.values())
+        fresh = [claim for claim in orphans if claim not in self._endings]
+        marks = [self._marks(claim) for claim in fresh]
+        left = dict(zip(fresh, find_all(marks) if marks else ()))
+        taken = []
+        for claim in orphans:
+            try:
+                if self._run_is_over(claim, left.get(claim, []), settings):
+                    taken += self._take_over(claim, settings)
+            except OSError as error:  # one file that cannot be dealt with holds up no other
+                self._tell(str(claim), f"it cannot be recovered yet: {error}")
         return taken
 
+    def _orphans(self, settings: Settings, known: Set[Name]) -> List[Name]:
+        """Return the claims of dead workers that have no outcome yet; finish those that have."""
+        orphans = []
+        alive: Dict[str, str] = {}
+        claims = self._spool.dir("processing").list()
+        self._told = {told for told in self._told if told[0] in claims}
+        for filename in claims:
+            claim = names.parse(filename)
+            if claim in known or not names.is_job(filename):
+                continue
+            try:
+                if claim is None or claim.worker is None:
+                    self._put_back(filename)
+                    continue
+                if claim.worker not in alive:
+                    alive[claim.worker] = self._state_of(claim.worker)
+                if alive[claim.worker] != "held" and not self._finish_recorded(claim, settings):
+                    orphans.append(claim)
+            except OSError as error:
+                self._tell(filename, f"it cannot be recovered yet: {error}")
+        return orphans
+
     def sweep(self) -> None:
-        """Remove the directories of dead workers that no claim names any more.
+        """Remove the directories of dead workers that no claim names any more, and old litter.
 
         RACE: a worker may claim, die and be looked for in any order, so the claims are listed
         after its lock was found free (test_a_dead_workers_directory_outlives_its_claims).
@@ -116,10 +127,11 @@ class Recovery:
                 continue
             if self._state_of(worker) == "held":
                 continue
-            claims = (names.parse(entry) for entry in self._spool.dir("processing").list())
-            if any(claim and claim.worker == worker for claim in claims):
-                continue
-            self._remove(worker)
+            if not self._spool.has_claims_of(worker):
+                self._remove(worker)
+        if self._monotonic() >= self._next_litter:
+            self._next_litter = self._monotonic() + _LITTER_EVERY
+            self.sweep_litter()
 
     def sweep_litter(self) -> None:
         """Remove what died in the making: what is in tmp/ and older than a day, and bells."""
@@ -135,11 +147,7 @@ class Recovery:
                 try:
                     tmp.unlink(entry)
                 except (IsADirectoryError, PermissionError):
-                    directory = tmp.sub(entry)
-                    for inner in directory.list():
-                        directory.discard(inner)
-                    directory.close()
-                    tmp.rmdir(entry)
+                    lease.clear(tmp, entry)
             except OSError as error:
                 logger.debug("tmp/%s stays: %s", entry, error.strerror)
 
@@ -149,7 +157,10 @@ class Recovery:
         """Say whether a worker is "held" (alive), or else "free" or "missing" (dead)."""
         if worker == self._own.name:
             return "missing"  # a claim in our own name that we do not know of
-        state = lease.probe(self._spool, worker)
+        try:
+            state = lease.probe(self._spool, worker)
+        except OSError:  # whatever lies there cannot be told dead, and holds up no other
+            return "held"
         if state == "free" and self._network is not None:
             card = lease.read_card(self._spool, worker)
             if card.get("boot") != platform.boot_id():
@@ -158,9 +169,7 @@ class Recovery:
                 return "held"
         return state
 
-    def _recover(self, claim: Name, settings: Settings) -> Optional[Taken]:
-        if self._finish_recorded(claim, settings) or not self._run_is_over(claim, settings):
-            return None
+    def _take_over(self, claim: Name, settings: Settings) -> List[Taken]:
         # RACE: the request must be looked for before the takeover, after which the directory
         # that holds it may be swept (test_a_cancel_request_of_a_dead_worker_is_honoured).
         slot = claim.slot or ""
@@ -168,23 +177,23 @@ class Recovery:
             kind = _CANCELLED if self._was_to_be_cancelled(claim) else _LOST
             slot = kind + names.random_text(6)
         if not self._is_fenced(claim):
-            return None
+            return []
         mine = self._spool.take_over(claim, self._own.name, slot)
         # RACE: between the look and the takeover another recoverer may have recorded it
         # (test_a_takeover_looks_again_before_it_records).
         if mine is None or self._finish_recorded(mine, settings):
-            return None
+            return []
         try:
             job, created_at = read_job(self._spool.dir("processing"), str(mine), settings)
         except FileNotFoundError:
-            return None
+            return []
         except InvalidJob as error:
             self._give_back(mine, str(error))
-            return None
+            return []
         if slot == CHANGE:
             self._give_back(mine, "who changed it is gone")
-            return None
-        return Taken(mine, job, created_at, self._lost(claim, slot.startswith(_CANCELLED)))
+            return []
+        return [Taken(mine, job, created_at, self._lost(claim, slot.startswith(_CANCELLED)))]
 
     def _finish_recorded(self, claim: Name, settings: Settings) -> bool:
         """Finish the move of a claim whose outcome is recorded; True if nothing is left to do."""
@@ -223,20 +232,20 @@ class Recovery:
             "error": CANCELLED if cancelled else LOST,
         }
 
-    def _run_is_over(self, claim: Name, settings: Settings) -> bool:
+    def _run_is_over(self, claim: Name, left: List[int], settings: Settings) -> bool:
         """Push the end of an orphan's run on; True when nothing of it is left."""
-        assert claim.worker is not None and claim.slot is not None
         ending = self._endings.get(claim)
-        if ending is None:
-            marks = self._marks(claim)
-            if not find(marks):
-                return self._lock_is_free(claim)
-            if settings.orphans == "wait" and not self._was_to_be_cancelled(claim):
-                self._tell(claim, "its worker is gone, its command still runs: waiting for it")
-                return False
-            self._tell(claim, "its worker is gone, its command still runs: ending it")
-            ending = self._endings[claim] = Ending(marks, settings.grace, self._monotonic)
-        return ending.is_over() and self._lock_is_free(claim)
+        if ending is not None:
+            return ending.is_over and self._lock_is_free(claim)
+        if not left:
+            return self._lock_is_free(claim)
+        if settings.orphans == "wait" and not self._was_to_be_cancelled(claim):
+            self._tell(str(claim), "its worker is gone, its command still runs: waiting for it")
+            return False
+        self._tell(str(claim), "its worker is gone, its command still runs: ending it")
+        ending = self._endings[claim] = Ending(self._marks(claim), settings.grace, self._monotonic)
+        ending.push(left)
+        return False
 
     def _lock_is_free(self, claim: Name) -> bool:
         """Say whether nothing holds the slot's lock, not even what cannot be seen otherwise."""
@@ -244,7 +253,7 @@ class Recovery:
         if lease.probe(self._spool, claim.worker, lease.slot_lock(claim.slot)) != "held":
             return True
         self._tell(
-            claim, "its worker is gone; waiting for a process out of sight that holds its lock"
+            str(claim), "its worker is gone; waiting for a process out of sight that holds its lock"
         )
         return False
 
@@ -288,11 +297,7 @@ class Recovery:
     def _remove(self, worker: str) -> bool:
         """Remove a worker's directory; True if there is none any more."""
         try:
-            directory = self._spool.dir("workers").sub(worker)
-            try:
-                lease.clear(self._spool, worker, directory)
-            finally:
-                directory.close()
+            lease.clear(self._spool.dir("workers"), worker)
         except (FileNotFoundError, NotADirectoryError):
             return True  # nothing in which a worker could make an outcome
         except OSError as error:
@@ -300,10 +305,14 @@ class Recovery:
             return False
         return True
 
-    def _tell(self, claim: Name, what: str) -> None:
-        if (claim, what) not in self._told:
-            self._told.add((claim, what))
-            logger.warning("%s: %s", claim.id, what)
+    def _put_back(self, filename: str) -> None:
+        if self._spool.put_back_stray(filename):
+            logger.warning("processing/%s names no worker: back to pending/", filename)
+
+    def _tell(self, filename: str, what: str) -> None:
+        if (filename, what) not in self._told:
+            self._told.add((filename, what))
+            logger.warning("processing/%s: %s", filename, what)
 
 
 def record_of(taken: Taken, settings: Settings) -> Record:

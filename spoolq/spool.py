@@ -86,6 +86,11 @@ class SpoolDir(Layout):
             missing -= set(found)
         return found
 
+    def has_claims_of(self, worker: str) -> bool:
+        """Say whether a claim in processing/ names this worker."""
+        claims = map(names.parse, self.dir("processing").scan())
+        return any(claim is not None and claim.worker == worker for claim in claims)
+
     # --- producing --------------------------------------------------------------------------------
 
     def publish(self, files: Mapping[Name, bytes], durability: str = "full") -> None:
@@ -233,13 +238,13 @@ class SpoolDir(Layout):
     ) -> None:
         processing = self.dir("processing")
         outcomes = {f"{record.claim.slot}.outcome": record for record in records}
-        for filename in outcomes:
-            worker_dir.discard(filename)
-        write_together(
-            worker_dir,
-            {filename: record.data for filename, record in outcomes.items()},
-            sync=sync,
-        )
+        files = {filename: record.data for filename, record in outcomes.items()}
+        try:
+            write_together(worker_dir, files, sync=sync)
+        except FileExistsError:  # left by an attempt that failed between the two steps
+            for filename in files:
+                worker_dir.discard(filename)
+            write_together(worker_dir, files, sync=sync)
         for filename, record in outcomes.items():
             if not processing.has(str(record.claim)):
                 worker_dir.discard(filename)

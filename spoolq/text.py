@@ -1,6 +1,8 @@
-"""Text that comes from anybody, made safe to show."""
+"""Text that comes from anybody: made safe to show, or taken for what it may have meant."""
 
 from __future__ import annotations
+
+from typing import Iterable, Optional
 
 
 def printable(text: str) -> str:
@@ -10,3 +12,10 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def closest(word: str, words: Iterable[str]) -> Optional[str]:
+    """Return the one of `words` that was meant, or None; difflib is for mistakes alone."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, list(words), 1)), None)

@@ -15,7 +15,7 @@ from spoolq import config, instants, lease, names
 from spoolq.config import Settings
 from spoolq.errors import Ambiguous, InvalidJob, InvalidSetting, NotFound
 from spoolq.fsio import Dir
-from spoolq.job import MAX_FILE, Entry, Job
+from spoolq.job import MAX_FILE, MAX_GIVEN, Entry, Job
 from spoolq.layout import LOOK_ORDER, PAUSED, STATES
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
@@ -167,8 +167,9 @@ def look(spool: SpoolDir, state: str, filename: str, settings: Settings) -> Opti
     job, problem = None, None
     try:
         info = directory.stat(filename)
-        data, info = directory.read(filename, MAX_FILE)
-        job = Job.from_bytes(data, MAX_FILE)
+        limit = MAX_FILE if names.parse(filename) else MAX_GIVEN  # as a worker judges it
+        data, info = directory.read(filename, limit)
+        job = Job.from_bytes(data, limit)
     except FileNotFoundError:
         return None
     except InvalidJob as error:
@@ -243,15 +244,16 @@ def resolve(spool: SpoolDir, text: str) -> str:
     if text == "last":
         return _last(spool)
     candidates = {}
-    for state in LOOK_ORDER:
-        for filename in spool.dir(state).scan():
-            job_id = names.id_in(filename)
-            if job_id == text:
-                return text
-            if job_id.startswith(text) and job_id:
-                candidates[job_id] = state
-            elif filename == text:
-                return text
+    for _ in range(2):  # a job may move during one look
+        for state in LOOK_ORDER:
+            for filename in spool.dir(state).scan():
+                job_id = names.id_in(filename)
+                if text in (job_id, filename):
+                    return text
+                if job_id.startswith(text) and job_id:
+                    candidates[job_id] = state
+        if candidates:
+            break
     if len(candidates) == 1:
         return next(iter(candidates))
     if candidates:

@@ -33,15 +33,18 @@ from spoolq.spool import Record, SpoolDir
 TICK = 1.0
 OUTPUT_KEPT = 2048  # bytes of a failed run's output that its record keeps
 _SECOND_SIGNAL = 1.0  # a second signal within this time is the same one, told twice
-_LITTER_EVERY = 3600.0
 _COMPLAIN_EVERY = 60.0
 
 
 class _Unfinished(NamedTuple):
-    """The end of a run that is not on disk yet, and the descriptor that holds its slot."""
+    """The end of a run that is not on disk yet, and the descriptor that holds its slot.
+
+    `how` is what the log says of it, once it is on disk: before, a crash would make it a lie.
+    """
 
     record: Record
     slot: Optional[int]
+    how: str = ""
 
 
 class Worker:
@@ -77,10 +80,10 @@ class Worker:
         self._recovery = Recovery(spool, own, clock, monotonic)
         self._unfinished: Dict[Name, _Unfinished] = {}
         self._next_tick = 0.0
-        self._next_litter = 0.0
         self._hold_off_until = 0.0
         self._cancelling: Set[str] = set()
         self._unsynced_claims = False
+        self._recovers = True  # the last recovery did not fail
         self._trouble = ""
         self._complaint = ("", 0.0)
         self._stopping = False
@@ -132,16 +135,16 @@ class Worker:
             self._guarded(self._listen)
         if self._monotonic() >= self._next_tick:
             self._guarded(self._tick)
-        elif self._recovery.patience() == 0:
-            self._guarded(self._recover)
+        elif self._recovers and self._recovery.patience() == 0:
+            self._recovers = bool(self._guarded(self._recover))
         if self._signals:
             self.stop(interrupt=self._signals[-1] - self._signals[0] > _SECOND_SIGNAL)
         if self._interrupting:
             self._end_all(INTERRUPTED)
         for ended in self._executor.ended():
             self._note_end(ended)
-        if self._may_claim():
-            self._guarded(self._refill)
+        if self._may_claim() and not self._guarded(self._refill):
+            self._hold_off_until = self._monotonic() + TICK
         self._guarded(self._finish)
         return bool(self._guarded(self._is_done))
 
@@ -153,7 +156,6 @@ class Worker:
             raise
         except (OSError, SpoolqError) as error:
             now = self._monotonic()
-            self._hold_off_until = now + TICK
             said, when = self._complaint
             if str(error) != said or now - when > _COMPLAIN_EVERY:
                 self._complaint = (str(error), now)
@@ -163,7 +165,7 @@ class Worker:
     def patience(self) -> float:
         """Return the seconds to sleep if nothing rings."""
         waits = [self._next_tick - self._monotonic()]
-        others = (self._executor.patience(), self._recovery.patience())
+        others = (self._executor.patience(), self._recovery.patience() if self._recovers else None)
         waits += [wait for wait in others if wait is not None]
         if self._may_claim() and len(self._executor.running()) < self._count:
             due = self._agenda.wakes_in(self._live.current)
@@ -171,22 +173,30 @@ class Worker:
         return max(min(waits), 0.0)
 
     def _tick(self) -> None:
-        now = self._monotonic()
-        self._next_tick = now + TICK
+        self._next_tick = self._monotonic() + TICK
         if not self._lease.is_ours():
-            raise WorkerLost(f"workers/{self._lease.name} was removed: its claims are lost")
+            raise WorkerLost(
+                f"{self._spool.path} or workers/{self._lease.name} in it was removed or replaced: "
+                "the claims of this worker are lost"
+            )
+        self._guarded(self._reopen)
         self._check_watcher()
-        self._listen()
-        self._agenda.tick()
-        self._recover()
+        self._guarded(self._listen)
+        self._guarded(self._agenda.tick)
+        self._recovers = bool(self._guarded(self._recover))
+        self._guarded(self._sync_claims)
+
+    def _reopen(self) -> None:
+        for name in self._spool.reopen_replaced():
+            logger.warning("%s/ is another directory now", name)
+            self._agenda.forget(name)
+
+    def _sync_claims(self) -> None:
         if self._unsynced_claims and self._live.current.durability == "full":
             self._unsynced_claims = False
             self._spool.dir("processing").sync()
-        if now >= self._next_litter:
-            self._next_litter = now + _LITTER_EVERY
-            self._recovery.sweep_litter()
 
-    def _recover(self) -> None:
+    def _recover(self) -> bool:
         settings = self._live.current
         known = {run.claim for run in self._executor.running()} | set(self._unfinished)
         for taken in self._recovery.look(settings, known):
@@ -195,6 +205,7 @@ class Worker:
             )
             self._unfinished[taken.claim] = _Unfinished(record_of(taken, settings), None)
         self._recovery.sweep()
+        return True
 
     def _listen(self) -> None:
         """Heed what others have written: the settings, and requests to this worker."""
@@ -220,21 +231,28 @@ class Worker:
     def _may_claim(self) -> bool:
         return not (self._stopping or self._trouble or self._monotonic() < self._hold_off_until)
 
-    def _refill(self) -> None:
+    def _refill(self) -> bool:
         settings = self._live.current
         self._agenda.refresh(settings)
+        if len(self._executor.running()) >= self._count or self._spool.root.has(PAUSED):
+            return True
         while len(self._executor.running()) < self._count and self._may_claim():
-            found = None if self._spool.root.has(PAUSED) else self._agenda.take()
+            found = self._agenda.take()
             if found is None:
                 break
             self._claim(*found, settings)
+        return True
 
     def _claim(self, filename: str, name: Name, settings: Settings) -> None:
         number, slot = self._free_slot()
         started = False
         try:
             stamp = instants.to_stamp(self._clock())
-            claim = self._spool.claim(filename, name, stamp, self._lease.name, str(number))
+            try:
+                claim = self._spool.claim(filename, name, stamp, self._lease.name, str(number))
+            except PermissionError as error:  # this file alone: the others get their turn
+                self._intake.put_off(filename, error)
+                return
             if claim is not None:
                 self._unsynced_claims = True
                 started = self._start(claim, name, slot, settings)
@@ -299,8 +317,9 @@ class Worker:
         state, at, attempt = next_place(entry, run.claim.attempt, policy, self._chance())
         job = run.job.with_entry(entry, run.created_at)
         record = Record(run.claim, job.to_bytes(), state, instants.to_stamp(at), attempt)
-        self._unfinished[run.claim] = _Unfinished(record, run.slot)
-        logger.info("%s %s: %s", run.claim.id, state, _how(entry))
+        seconds = (ended.finished_at - run.claim.at).total_seconds()
+        how = f"{_how(entry)} after {seconds:.3g} s"
+        self._unfinished[run.claim] = _Unfinished(record, run.slot, how)
 
     def _entry(self, ended: Ended) -> Entry:
         claim = ended.run.claim
@@ -343,7 +362,10 @@ class Worker:
                 close_quietly(unfinished.slot)
             if name is None:
                 logger.warning("%s: the claim was taken away; its end is not recorded", claim.id)
-            elif unfinished.record.state == "failed":
+                continue
+            if unfinished.how:
+                logger.info("%s %s: %s", claim.id, unfinished.record.state, unfinished.how)
+            if unfinished.record.state == "failed":
                 self._agenda.add_retry(name.stamp)
             elif unfinished.record.state == "pending":
                 self._agenda.rang()
@@ -378,7 +400,5 @@ def _command_line(command: str | List[str]) -> str:
 
 
 def _how(entry: Entry) -> str:
-    ran = instants.from_rfc3339(entry["finished_at"]) - instants.from_rfc3339(entry["started_at"])
     code, number = entry.get("exit_code"), entry.get("signal")
-    how = entry.get("error") or (f"exit {code}" if number is None else f"signal {number}")
-    return f"{how} after {ran.total_seconds():.3g} s"
+    return entry.get("error") or (f"exit {code}" if number is None else f"signal {number}")

@@ -300,7 +300,7 @@ class _World:
 
     def _do_rmdir(self, _: str) -> None:
         self._other.leave()
-        lease.clear(self._spool, self._lease.name, self._lease.dir)
+        lease.clear(self._spool.dir("workers"), self._lease.name)
 
     # --- what is to be seen -----------------------------------------------------------------------
 

@@ -143,8 +143,19 @@ def test_a_batch_with_a_bad_job_publishes_none_and_says_which(queue, bad, path):
 def test_a_value_that_json_cannot_say_is_refused(queue):
     for extra in ({"note": {1, 2}}, {"note": float("inf")}, {"note": "\ud800"}):
         with pytest.raises(InvalidJob):
-            queue.enqueue("echo", **extra)
+            queue.enqueue_many([{"command": "echo", **extra}])
     assert queue.counts()["pending"] == 0
+
+
+def test_a_keyword_that_is_no_field_is_refused_with_the_one_that_was_meant(queue):
+    with pytest.raises(TypeError, match="did you mean 'priority'"):
+        queue.enqueue("echo", priorty=9)
+    assert queue.counts()["pending"] == 0
+
+
+def test_a_run_at_without_a_time_zone_is_refused(queue):
+    with pytest.raises(InvalidJob, match="time zone"):
+        queue.enqueue("echo", run_at=datetime(2030, 1, 1))  # noqa: DTZ001
 
 
 def test_one_id_twice_in_a_batch_is_refused(queue):

@@ -7,7 +7,7 @@ import pytest
 
 from spoolq import config, platform
 from spoolq.config import KEYS, LiveSettings, Settings
-from spoolq.errors import InvalidSetting
+from spoolq.errors import InvalidSetting, WrongFormat
 from spoolq.job import Job
 
 
@@ -84,9 +84,6 @@ def test_the_name_of_a_group_is_a_group_of_this_system():
         b'{"max_retries": 3, "max_retries": 4}',
         b'{"timeout": NaN}',
         b'{"max_retries": true}',
-        b'{"format": 2}',
-        b'{"format": "1"}',
-        b'{"format": true}',
         pytest.param(b" " * (config.MAX_FILE + 1), id="too large"),
     ],
 )
@@ -95,9 +92,10 @@ def test_a_file_that_breaks_a_rule_is_refused(data):
         config.read(data)
 
 
-def test_a_newer_format_asks_for_a_newer_spoolq():
-    with pytest.raises(InvalidSetting, match="format 2") as caught:
-        config.read(b'{"format": 2}')
+@pytest.mark.parametrize("value", ["2", '"1"', "true"])
+def test_a_spool_of_another_format_is_left_alone(value):
+    with pytest.raises(WrongFormat, match="has format") as caught:
+        config.read(b'{"format": %s}' % value.encode())
     assert "update" in caught.value.hint
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from spoolq import control, names, views
 from spoolq.config import Settings
-from spoolq.errors import InvalidJob, NotFound, StorageFailed, StorageFull, WrongState
+from spoolq.errors import InvalidJob, NotFound, OutcomeUnknown, StorageFailed, StorageFull, WrongState
 from spoolq.job import CANCELLED, LOST
 from spoolq.recovery import Recovery
 from spoolq.spool import SpoolDir
@@ -147,8 +147,8 @@ def _calls_to_a_claim(spool):
 def test_a_cancellation_that_is_recorded_is_not_taken_back(spool, clock):
     """The record stands and its move fails: the job does not wait again, recovery finishes it."""
     given.job(spool, "pending", given.named(clock))
-    # After the claim: an old outcome is looked for, the new one made, written, synced, renamed.
-    seam = Seam(Plan(_calls_to_a_claim(spool) + 6, "error"))
+    # After the claim: the outcome is made, written, synced, renamed; then its move fails.
+    seam = Seam(Plan(_calls_to_a_claim(spool) + 5, "error"))
     with seam.installed(), pytest.raises(StorageFailed):
         seam.armed = True
         control.cancel(spool, "j1", clock)
@@ -156,6 +156,16 @@ def test_a_cancellation_that_is_recorded_is_not_taken_back(spool, clock):
     assert state == "processing"
     assert given.history(spool, state, filename)[-1]["error"] == CANCELLED
     assert recover(spool, clock) == []
+    assert [state for state, _ in given.everything(spool)] == ["dead"]
+
+
+def test_a_cancellation_that_the_disk_does_not_confirm_is_unknown(spool, clock):
+    given.job(spool, "pending", given.named(clock))
+    seam = Seam(Plan(_calls_to_a_claim(spool) + 6, "error"))
+    with seam.installed(), pytest.raises(OutcomeUnknown) as caught:
+        seam.armed = True
+        control.cancel(spool, "j1", clock)
+    assert caught.value.ids == ("j1",)
     assert [state for state, _ in given.everything(spool)] == ["dead"]
 
 

@@ -96,13 +96,6 @@ def test_unknown_fields_are_named_with_what_they_may_have_meant():
     assert Job(given).unknown_fields() == {"max_retrys": "max_retries", "zzzzzz": None}
 
 
-def test_with_fields_checks_the_change():
-    changed = Job({"command": "true"}).with_fields({"priority": 9})
-    assert changed.fields == {"command": "true", "priority": 9}
-    with pytest.raises(InvalidJob):
-        changed.with_fields({"priority": 10})
-
-
 def test_the_first_record_stores_when_the_job_was_made():
     made = Job({"command": "true"})
     recorded = made.with_entry(entry(exit_code=0), CREATED)

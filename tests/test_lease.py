@@ -177,7 +177,7 @@ def test_who_leaves_takes_its_directory_along(spool):
 
 def test_who_leaves_after_its_directory_was_removed_removes_nobody_elses(spool):
     own = lease.Lease.start(spool, {})
-    lease.clear(spool, own.name, own.dir)
+    lease.clear(spool.dir("workers"), own.name)
     spool.dir("workers").make_dir(own.name)
     assert not own.is_ours()
     own.leave()

@@ -32,14 +32,6 @@ def test_the_waiting_name_of_a_claim_has_no_owner():
     assert str(later) == "20270101T000000000000Z.p5.a1.k3v9x2a7m4q1c.json"
 
 
-def test_order_is_the_highest_priority_then_the_earliest_time():
-    early = Name("20260101T000000000000Z", 5, 0, "early")
-    late = Name("20270101T000000000000Z", 5, 0, "late")
-    urgent = Name("20280101T000000000000Z", 9, 0, "urgent")
-    ordered = sorted([late, urgent, early], key=lambda name: name.order)
-    assert [name.id for name in ordered] == ["urgent", "early", "late"]
-
-
 @pytest.mark.parametrize(
     "filename",
     [

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from spoolq import locks, platform, processes
-from spoolq.processes import COOKIE, Ending, Marks, find, send
+from spoolq.processes import COOKIE, Ending, Marks, find, push_on, send
 from tests.conftest import wait_until
 from tests.leftovers import SHED, command, end_quietly, is_alive, pid_in
 
@@ -132,13 +132,13 @@ def test_find_looks_twice_before_it_says_none(started, monkeypatch):
     one = started(["sleep", "1000"])
     wait_until(lambda: find(Marks(CLAIM)), "the exec")
     looks = []
-    pids = processes._pids
+    seen = processes._processes
 
-    def born_while_we_look():
+    def born_while_we_look(asked):
         looks.append(True)
-        return iter(()) if len(looks) == 1 else pids()
+        return iter(()) if len(looks) == 1 else seen(asked)
 
-    monkeypatch.setattr(processes, "_pids", born_while_we_look)
+    monkeypatch.setattr(processes, "_processes", born_while_we_look)
     assert find(one.marks) == [one.process.pid]
 
 
@@ -157,9 +157,15 @@ def test_a_signal_to_who_is_gone_does_no_harm(started):
 # --- the end, step by step ------------------------------------------------------------------------
 
 
+def is_over(ending):
+    """Look if it wants that, and say whether nothing is left."""
+    push_on([ending])
+    return ending.is_over
+
+
 def until_over(ending):
     deadline = time.monotonic() + 60
-    while not ending.is_over():
+    while not is_over(ending):
         assert time.monotonic() < deadline
         time.sleep(ending.patience())
 
@@ -175,7 +181,7 @@ def test_an_ending_is_over_when_nothing_is_left(started, tmp_path):
 def test_an_ending_of_nothing_is_over_at_once(clock):
     ending = Ending(Marks("nobody has this claim"), 5, clock.monotonic)
     assert ending.patience() == 0
-    assert ending.is_over()
+    assert is_over(ending)
 
 
 def test_an_ending_kills_when_the_grace_is_over_and_not_before(started, clock, tmp_path):
@@ -185,16 +191,16 @@ def test_an_ending_kills_when_the_grace_is_over_and_not_before(started, clock, t
     wait_until(ready.exists, "the trap")
     ending = Ending(one.marks, 5, clock.monotonic)
     while clock.monotonic() < 1004.99:
-        assert not ending.is_over()
+        assert not is_over(ending)
         assert ending.patience() > 0
         clock.advance(ending.patience())
         assert one.process.poll() is None
     clock.advance(0.05)
-    assert not ending.is_over()
+    assert not is_over(ending)
     assert one.process.wait() == -signal.SIGKILL
     wait_until(lambda: find(one.marks) == [], "the end of its children")
     clock.advance(1)
-    assert ending.is_over()
+    assert is_over(ending)
 
 
 def test_an_ending_asks_each_process_once(started, clock, tmp_path):
@@ -213,7 +219,7 @@ def test_an_ending_asks_each_process_once(started, clock, tmp_path):
     wait_until(lambda: place.exists() and place.read_text(), "the handler")
     ending = Ending(one.marks, 5, clock.monotonic)
     for _ in range(5):
-        assert not ending.is_over()
+        assert not is_over(ending)
         wait_until(lambda: place.read_text() == "ready TERM ", "the signal")
         clock.advance(0.3)
     os.kill(one.process.pid, signal.SIGUSR1)
@@ -224,5 +230,5 @@ def test_an_ending_asks_each_process_once(started, clock, tmp_path):
 def test_an_ending_that_is_over_does_not_want_to_be_asked_all_the_time(clock):
     """Its asker may go on to wait for a lock that something out of sight holds."""
     ending = Ending(Marks("nobody has this claim"), 5, clock.monotonic)
-    assert ending.is_over()
+    assert is_over(ending)
     assert ending.patience() > 0

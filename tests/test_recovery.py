@@ -100,7 +100,7 @@ def test_the_claim_of_a_living_worker_is_left_alone(spool, look, clock):
 
 def test_the_claim_of_a_worker_whose_directory_is_gone_is_taken_over(spool, look, clock):
     claim = orphan(spool, clock)
-    lease.clear(spool, claim.worker, spool.dir("workers").sub(claim.worker))
+    lease.clear(spool.dir("workers"), claim.worker)
     assert len(look()) == 1
     assert entries(spool, "failed")
 

@@ -526,7 +526,7 @@ def test_a_recorded_outcome_is_finished_and_does_not_run_again(spool, clock):
     own, other = given.worker(spool), given.worker(spool)
     name, claim = _claimed(spool, own, clock)
     end = given.record(spool, claim, clock, exit_code=0)
-    seam = armed(spool, Plan(5, "die after"), die=_die)  # after the record
+    seam = armed(spool, Plan(4, "die after"), die=_die)  # after the record
     with seam.installed(), pytest.raises(_Gone):
         spool.finish(own.dir, [end])
     given.die(own)
@@ -566,7 +566,7 @@ def test_an_outcome_that_cannot_be_written_is_kept_and_can_be_finished_later(spo
     own = given.worker(spool)
     _, claim = _claimed(spool, own, clock)
     end = given.record(spool, claim, clock, exit_code=0)
-    seam = armed(spool, Plan(2, "error", errno.ENOSPC))
+    seam = armed(spool, Plan(1, "error", errno.ENOSPC))
     with seam.installed():
         report = spool.finish(own.dir, [end])
     assert report.done == {}
@@ -583,7 +583,7 @@ def test_one_outcome_that_cannot_be_moved_does_not_undo_the_others(spool, clock)
         name = given.job(spool, "pending", given.named(clock, f"j{number}"))
         claims.append(given.claim(spool, own, name, clock, str(number)))
     ends = [given.record(spool, claim, clock, exit_code=0) for claim in claims]
-    seam = armed(spool, Plan(11, "error"))  # the second record
+    seam = armed(spool, Plan(9, "error"))  # the second record
     with seam.installed():
         report = spool.finish(own.dir, ends)
     assert list(report.done) == claims[:1]

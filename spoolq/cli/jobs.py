@@ -21,6 +21,7 @@ from spoolq.cli.verbs import (
 )
 from spoolq.errors import InvalidJob, SpoolqError
 from spoolq.layout import STATES
+from spoolq.views import JobView
 
 ON_A_TERMINAL = 50
 
@@ -135,10 +136,16 @@ def cancel(ids: Sequence[str]) -> None:
     spoolq cancel k3v9
     spoolq list --json --tag old | jq -r '.[].id' | xargs spoolq cancel
     """
+    from spoolq import control, logs
+
+    logs.configure()  # what is recovered on the way is told as a worker tells it
     spool = open_spool()
 
+    def tell(view: JobView) -> None:
+        render.say(f"{view.id}: its worker has been asked to end it; Ctrl+C stops waiting for that")
+
     def act(text: str) -> None:
-        view = spool.cancel(resolve(spool, text))
+        view = control.cancel(spool.dir, resolve(spool, text), on_wait=tell)
         if view.state == "completed":
             what = "completed before it could be cancelled"
         else:

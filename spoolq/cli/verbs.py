@@ -6,7 +6,6 @@ A verb's module is imported when the verb is called, so that `enqueue` does not 
 
 from __future__ import annotations
 
-import difflib
 import os
 from contextlib import contextmanager
 from importlib import import_module
@@ -17,6 +16,7 @@ import click
 from spoolq import api, config
 from spoolq.cli import render
 from spoolq.errors import BadInput, NotFound, SpoolqError
+from spoolq.text import closest
 
 _META = "spoolq.spool"
 
@@ -43,8 +43,8 @@ def typed() -> Iterator[None]:
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """Return a question that names the closest of `words`, or ""."""
-    close = difflib.get_close_matches(word.lower(), list(words), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    meant = closest(word.lower(), words)
+    return f"; did you mean {meant!r}?" if meant else ""
 
 
 class Whole(click.ParamType):
@@ -266,7 +266,7 @@ def resolve(spool: api.Spool, text: str) -> str:
             raise
         ids = {names.id_in(name) for state in STATES for name in spool.dir.dir(state).scan()}
         starts = {job_id[: len(text)]: job_id for job_id in ids if job_id}
-        close = difflib.get_close_matches(text, starts, 1)
-        if not close:
+        meant = closest(text, starts)
+        if meant is None:
             raise
-        raise NotFound(f"{error}; did you mean {starts[close[0]]!r}?", hint=error.hint) from None
+        raise NotFound(f"{error}; did you mean {starts[meant]!r}?", hint=error.hint) from None

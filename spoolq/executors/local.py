@@ -12,18 +12,19 @@ import os
 import subprocess
 import threading
 from datetime import datetime
-from typing import Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 
 from spoolq import lease, logs, platform
 from spoolq.bell import Bell
 from spoolq.executors import Ended, NotNow, Run
 from spoolq.names import Name
-from spoolq.processes import COOKIE, Ending, Marks
+from spoolq.processes import COOKIE, Ending, Marks, push_on
 from spoolq.spool import SpoolDir
 
 _NO_ROOM = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE} | platform.FULL_ERRNOS
 )
+_ROUND = 1.0  # seconds after which every child is looked at, whether its end has rung or not
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as shells say it
 
 
@@ -55,7 +56,7 @@ class LocalExecutor:
         self._logs = spool.dir("logs")
         self._spool_path = spool.path
         self._bell = bell
-        self._environment = dict(environment)
+        self._environment = _encoded(environment)
         self._clock = clock
         self._monotonic = monotonic
         self._spawn = spawn
@@ -63,6 +64,8 @@ class LocalExecutor:
         self._null = os.open(os.devnull, os.O_RDONLY)
         self._children: Dict[Name, _Child] = {}
         self._stillborn: List[Ended] = []
+        self._rang: Set[Name] = set()  # children whose end has rung
+        self._next_round = 0.0
 
     def start(self, run: Run) -> None:
         """Start a run; a command that cannot be started has ended at once, with a reason."""
@@ -95,11 +98,10 @@ class LocalExecutor:
         timeout = run.settings.timeout_of(run.job)
         if timeout is not None:
             child.deadline = self._monotonic() + timeout
-        child.pidfd = platform.pidfd_open(process.pid)
-        if child.pidfd is not None:
-            self._bell.watch(child.pidfd)
-        else:
-            threading.Thread(target=self._wait_for, args=(process,), daemon=True).start()
+        try:
+            self._watch(child)
+        except (OSError, RuntimeError) as error:  # its end is seen at the next tick then
+            logs.logger.warning("%s: its end will not ring: %s", run.claim.id, error)
 
     def running(self) -> Tuple[Run, ...]:
         """Return the runs that have not been told as ended."""
@@ -109,13 +111,16 @@ class LocalExecutor:
     def ended(self) -> List[Ended]:
         """Return what has ended since the last call; pushes timeouts and endings on."""
         ended, self._stillborn = self._stillborn, []
-        for child in list(self._children.values()):
+        push_on(child.ending for child in self._children.values() if child.ending is not None)
+        for child in self._worth_a_look():
             status = child.process.poll()
+            if status is not None:
+                self._silence(child)  # readable from now on: it would ring until all is over
             if status is None and child.deadline is not None and child.ending is None:
                 self._heed_deadline(child, child.deadline)
             if child.ending is not None:
                 # Whatever it left behind has to go before the job may run again.
-                if not child.ending.is_over() or child.process.poll() is None:
+                if not child.ending.is_over or child.process.poll() is None:
                     continue
                 status = child.process.poll()
             if status is not None:
@@ -146,16 +151,42 @@ class LocalExecutor:
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def _worth_a_look(self) -> List[_Child]:
+        """Return the children that may have ended or want a push; each second all of them."""
+        now = self._monotonic()
+        if now >= self._next_round:
+            self._next_round = now + _ROUND
+            return list(self._children.values())
+        return [
+            child
+            for claim, child in self._children.items()
+            if claim in self._rang
+            or child.ending is not None
+            or (child.deadline is not None and child.deadline <= now)
+        ]
+
+    def _watch(self, child: _Child) -> None:
+        claim = child.run.claim
+        pidfd = platform.pidfd_open(child.process.pid)
+        if pidfd is None:
+            threading.Thread(target=self._wait_for, args=(child,), daemon=True).start()
+            return
+        try:
+            self._bell.watch(pidfd, lambda: self._rang.add(claim))
+        except OSError:
+            os.close(pidfd)
+            raise
+        child.pidfd = pidfd
+
     def _words(self, run: Run) -> List[str]:
         command = run.job.command
         if isinstance(command, str):
             return platform.shell_command(command, run.settings.shell)
         return command
 
-    def _variables(self, run: Run) -> Dict[str, str]:
+    def _variables(self, run: Run) -> Dict[Any, Any]:
         claim = run.claim
-        return {
-            **self._environment,
+        own = {
             **run.job.fields.get("env", {}),
             "SPOOLQ_JOB_ID": claim.id,
             "SPOOLQ_ATTEMPT": str(claim.attempt),
@@ -163,6 +194,7 @@ class LocalExecutor:
             "SPOOLQ_WORKER": claim.worker or "",
             COOKIE: str(claim),
         }
+        return {**self._environment, **_encoded(own)}
 
     def _failed_to_start(self, run: Run, error: Exception) -> Ended:
         code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
@@ -178,15 +210,21 @@ class LocalExecutor:
             timeout = child.run.settings.timeout_of(child.run.job)
             self.end(child.run.claim, f"timed out after {timeout:g} s")
 
-    def _wait_for(self, process: subprocess.Popen[bytes]) -> None:
-        process.wait()
+    def _wait_for(self, child: _Child) -> None:
+        child.process.wait()
+        self._rang.add(child.run.claim)
         self._bell.ring()
 
-    def _bring_in(self, child: _Child, status: int) -> Ended:
-        del self._children[child.run.claim]
+    def _silence(self, child: _Child) -> None:
         if child.pidfd is not None:
             self._bell.forget(child.pidfd)
             os.close(child.pidfd)
+            child.pidfd = None
+
+    def _bring_in(self, child: _Child, status: int) -> Ended:
+        del self._children[child.run.claim]
+        self._rang.discard(child.run.claim)
+        self._silence(child)
         logs.close_log(self._logs, logs.log_name(child.run.claim), child.log)
         by_itself = child.ending is None or not child.ending.has_begun()
         return Ended(
@@ -196,3 +234,10 @@ class LocalExecutor:
             signal=-status if status < 0 else None,
             error=None if by_itself else child.error,
         )
+
+
+def _encoded(variables: Mapping[str, str]) -> Dict[Any, Any]:
+    """Return an environment as the system takes it, so that each spawn need not encode it anew."""
+    if platform.WINDOWS:
+        return dict(variables)
+    return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}

@@ -82,12 +82,6 @@ def test_names_sort_as_their_times_do(several):
     assert [name.at for name in in_text] == sorted(name.at for name in several)
 
 
-@given(waiting, waiting)
-def test_the_order_is_priority_then_time(first, second):
-    wanted = (-first.priority, first.at) < (-second.priority, second.at)
-    assert (first.order < second.order) == wanted
-
-
 @given(claims)
 def test_the_waiting_name_of_a_claim_is_the_claim_without_its_owner(claim):
     assert str(claim.waiting()) == str(claim).split("@")[0] + SUFFIX

@@ -74,7 +74,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         # No command is started, so nobody needs to look for what is left of one in /proc.
-        self._find, recovery.find = recovery.find, lambda marks: []
+        self._find, recovery.find_all = recovery.find_all, lambda runs: [[] for _ in runs]
         self.top = tempfile.mkdtemp(prefix="spoolq-machine-", dir=scratch())
         self.clock = FakeClock()
         self.queue = Spool(self.top + "/spool", create=True)
@@ -86,7 +86,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.drops = self.made = 0
 
     def teardown(self) -> None:
-        recovery.find = self._find
+        recovery.find_all = self._find
         for hand in self.hands:
             if hand.alive:
                 given.die(hand.own)

@@ -264,9 +264,23 @@ def _publish_as_they_come(spool: api.Spool, layers: given.Layers) -> List[str]:
 
 
 def print_ids(ids: List[str]) -> List[str]:
-    """Print ids, one a line."""
-    for job_id in ids:
-        render.out(job_id)
+    """Print ids, one a line.
+
+    Raises:
+        OutcomeUnknown: the jobs are enqueued, and nobody could be told their ids.
+    """
+    try:
+        for job_id in ids:
+            render.out(job_id)
+        render.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutcomeUnknown(
+            f"the jobs are enqueued, but their ids could not be printed: {error.strerror}",
+            ids,
+            hint="do not enqueue them again; spoolq list shows them",
+        ) from error
     return ids
 
 

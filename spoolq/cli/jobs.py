@@ -11,6 +11,7 @@ from spoolq import api
 from spoolq.cli import render, tables
 from spoolq.cli.verbs import (
     FAILED,
+    TRY_AGAIN,
     Refused,
     Verb,
     Whole,
@@ -19,7 +20,7 @@ from spoolq.cli.verbs import (
     open_spool,
     resolve,
 )
-from spoolq.errors import InvalidJob, SpoolqError
+from spoolq.errors import Busy, InvalidJob, SpoolqError
 from spoolq.layout import STATES
 from spoolq.views import JobView
 
@@ -111,17 +112,18 @@ def show(job: str, as_json: bool) -> None:
 def each(ids: Sequence[str], act: Callable[[str], None]) -> None:
     """Do something to each of these jobs; report each that it cannot be done to.
 
-    Exits with 1 if there was one.
+    Exits with 1 if there was one, or with 75 if they may all succeed later.
     """
-    failed = False
+    failures: List[SpoolqError] = []
     for text in ids:
         try:
             act(text)
         except SpoolqError as error:
-            failed = True
+            failures.append(error)
             render.error(str(error), where=error.where, hint=error.hint)
-    if failed:
-        click.get_current_context().exit(FAILED)
+    if failures:
+        later = all(isinstance(error, Busy) for error in failures)
+        click.get_current_context().exit(TRY_AGAIN if later else FAILED)
 
 
 @click.command(cls=Verb)

@@ -389,3 +389,21 @@ def test_created_at_is_the_moment_of_the_call(spoolq, only_job):
     before = instants.now()
     spoolq("enqueue", "true")
     assert before <= instants.from_rfc3339(only_job()["created_at"]) <= instants.now()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+def test_ids_that_cannot_be_printed_are_no_reason_to_enqueue_again(spool):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "spoolq", "--spool", spool.path, "enqueue", "-"],
+            input="true\ntrue\n",
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+    assert done.returncode == 1
+    assert "the jobs are enqueued" in done.stderr
+    ids = {name.split(".")[3] for name in entries(spool, "pending")}
+    assert len(ids) == 2
+    assert all(job_id in done.stderr for job_id in ids)

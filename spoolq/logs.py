@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import sys
-from typing import List, NamedTuple, Optional, TextIO
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, TextIO
 
 from spoolq.errors import InvalidJob
 from spoolq.fsio import Dir
@@ -80,13 +80,27 @@ def tail(logs: Dir, name: LogName, size: int) -> str:
 
 def configure(stream: Optional[TextIO] = None, *, verbose: bool = False) -> None:
     """Send spoolq's own log lines to a stream: time, level, text; control characters escaped."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = _Lines(stream or sys.stderr)
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)-7s %(message)s"))
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
     # What no line shows need not be found out for each of them: a third of the cost of a line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+if TYPE_CHECKING:
+    _Stream = logging.StreamHandler[TextIO]
+else:  # Python 3.8 knows no parameter of it
+    _Stream = logging.StreamHandler
+
+
+class _Lines(_Stream):
+    """A line that cannot be written (a full disk, a reader that has gone) is lost, and no bug."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 class _OneLine(logging.Formatter):

@@ -147,15 +147,15 @@ def rename_noreplace(
     raise OSError(code, os.strerror(code), source, None, target)
 
 
-def sync_filesystem(descriptor: int) -> bool:
-    """Sync all data of the filesystem that holds `descriptor`; False where that cannot be trusted.
+def sync_filesystem(descriptor: int, *, must_tell: bool = True) -> bool:
+    """Sync all of the filesystem that holds `descriptor`; False where that cannot be relied on.
 
-    Before Linux 5.8 syncfs hid write errors, so older kernels count as unable.
+    Before Linux 5.8 syncfs hid write errors, so older kernels count as unable if it `must_tell`.
 
     Raises:
         OSError: data could not be written.
     """
-    if not LINUX or _kernel_release() < (5, 8):
+    if not LINUX or (must_tell and _kernel_release() < (5, 8)):
         return False
     import ctypes
 
@@ -166,6 +166,20 @@ def sync_filesystem(descriptor: int) -> bool:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return True
+
+
+def is_btrfs(descriptor: int) -> bool:
+    """Say whether an open file is on btrfs. Source: statfs(2), BTRFS_SUPER_MAGIC."""
+    if not LINUX:
+        return False
+    import ctypes
+
+    call = getattr(_c_library(), "fstatfs", None)
+    buffer = ctypes.create_string_buffer(512)  # more than any system's struct statfs
+    if call is None or call(descriptor, buffer):
+        return False
+    magic = int(ctypes.cast(buffer, ctypes.POINTER(ctypes.c_long))[0]) & 0xFFFFFFFF
+    return magic == 0x9123683E
 
 
 def _kernel_release() -> Tuple[int, ...]:

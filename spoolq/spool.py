@@ -224,7 +224,7 @@ class SpoolDir(Layout):
         try:
             if durability == "full":
                 for state in {record.state for record in records if done.get(record.claim)}:
-                    self.dir(state).sync()
+                    self.dir(state).sync_moves()
         except OSError as failure:
             error = error or failure
         return Report(done, error)

@@ -22,9 +22,9 @@ from spoolq.bell import Bell
 from spoolq.config import LiveSettings, Settings
 from spoolq.errors import InvalidJob, SpoolqError, WorkerLost
 from spoolq.executors import Ended, Executor, NotNow, Run
-from spoolq.fsio import close_quietly
 from spoolq.job import CANCELLED, INTERRUPTED, Entry, next_place, succeeded
 from spoolq.layout import PAUSED
+from spoolq.locks import let_go
 from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.recovery import Recovery, record_of
@@ -258,7 +258,7 @@ class Worker:
                 started = self._start(claim, name, slot, settings)
         finally:
             if not started:
-                close_quietly(slot)
+                let_go(slot)
 
     def _start(self, claim: Name, name: Name, slot: int, settings: Settings) -> bool:
         """Start the run of a claim; where that cannot be, put the file where it belongs."""
@@ -359,7 +359,7 @@ class Worker:
                 self._cancelling.discard(claim.id)
                 self._lease.dir.discard(f"cancel.{claim.id}")
             if unfinished.slot is not None:
-                close_quietly(unfinished.slot)
+                let_go(unfinished.slot)
             if name is None:
                 logger.warning("%s: the claim was taken away; its end is not recorded", claim.id)
                 continue

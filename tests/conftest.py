@@ -16,6 +16,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # A suite that a script started with `&` inherits an ignored SIGINT, and so would every child.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# The long campaigns (power cuts, every system call) run when they are asked for: SPOOLQ_CAMPAIGNS=1
+# makes pytest run their short forms; read now, since every test is kept from SPOOLQ_ variables.
+CAMPAIGNS = os.environ.get("SPOOLQ_CAMPAIGNS") == "1"
+NOT_ASKED_FOR = "a campaign of minutes; SPOOLQ_CAMPAIGNS=1 runs its short form"
+
 DEADLINE = 60.0  # seconds that a condition may take on a slow, shared machine; no speed is implied
 
 

@@ -9,7 +9,7 @@ Steps, one a line (times in seconds from the start of the history):
 
     start                                        what stands before it happens before the worker
     enqueue a priority=9 at=10 max_retries=0     a job's file appears in pending/
-    drop name {"command": "x"}                   any bytes appear as pending/name
+    drop name {"command": "x"}                   any bytes appear as pending/name; %20 is a blank
     end a 1 | end a signal 15                    its command ends
     advance 2                                    time passes; the worker wakes when it wants to
     clock -3600                                  somebody sets the wall clock
@@ -40,6 +40,7 @@ import errno
 import os
 from datetime import timedelta
 from typing import Any, Dict, List, NamedTuple
+from urllib.parse import unquote
 
 from spoolq import config, instants, lease, logs, names
 from spoolq.errors import WorkerLost
@@ -223,7 +224,7 @@ class _World:
 
     def _do_drop(self, rest: str) -> None:
         filename, _, text = rest.partition(" ")
-        path = os.path.join(self._spool.path, "pending", filename)
+        path = os.path.join(self._spool.path, "pending", unquote(filename))
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         moment = self._clock().timestamp()

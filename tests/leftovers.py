@@ -1,9 +1,14 @@
 """Processes that shed the marks by which what is left of a run is known."""
 
+import errno
 import os
 import signal
 import sys
+from contextlib import contextmanager
 
+import pytest
+
+from spoolq import processes
 from tests.conftest import wait_until
 
 SESSION, DESCRIPTORS, ENVIRONMENT = "session", "descriptors", "environment"
@@ -79,6 +84,18 @@ def end_quietly(pid: int) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+
+@contextmanager
+def no_descriptor_left():
+    """Let no file of /proc be opened meanwhile, as where no descriptor is left to look with."""
+
+    def refuse(path, *_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "open", refuse, raising=False)
+        yield
 
 
 def _name(pid: int) -> str:

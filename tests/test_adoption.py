@@ -19,7 +19,7 @@ from spoolq.job import MAX_GIVEN, Job
 from spoolq.spool import SpoolDir
 from tests import given
 from tests.faults.seam import Plan, Seam
-from tests.users import ROOT
+from tests.users import NUMBER, ROOT, home, run_as  # noqa: F401
 
 SETTINGS = Settings()
 GOOD = '{"command": "echo good"}'
@@ -507,6 +507,77 @@ def test_a_file_that_cannot_be_read_now_waits_and_holds_up_no_other(
     clock.advance(1)
     assert len(intake.admit(intake.ripe(SETTINGS), SETTINGS)) == 1
     assert intake.is_idle()
+
+
+def _unreadable(monkeypatch, filename):
+    """Refuse to open a file, as where it is another user's; root could open it all the same."""
+    real = fsio.Dir.open_file
+
+    def open_file(self, name):
+        if name == filename:
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return real(self, name)
+
+    monkeypatch.setattr(fsio.Dir, "open_file", open_file)
+
+
+def test_a_file_that_may_not_be_read_is_judged_when_it_has_stood_still(
+    spool, intake, clock, monkeypatch, caplog
+):
+    """`install -m 600` and some copies give a file its owner and mode when it is whole."""
+    given.write(spool, "pending", "x.json", GOOD)
+    given.write(spool, "pending", "good.json", GOOD)
+    _unreadable(monkeypatch, "x.json")
+    assert len(admit(spool, intake)) == 1
+    assert not intake.is_idle()
+    assert intake.patience(SETTINGS) == SETTINGS.settle
+    clock.advance(SETTINGS.settle * 0.99)
+    intake.admit(intake.ripe(SETTINGS), SETTINGS)
+    assert dead(spool) == {}
+    clock.advance(SETTINGS.settle * 0.02)
+    with caplog.at_level(logging.WARNING, "spoolq"):
+        assert intake.admit(intake.ripe(SETTINGS), SETTINGS) == []
+    assert dead(spool) == {"x.json": GOOD.encode()}
+    assert "cannot be read: Permission denied" in caplog.text
+
+
+def test_a_file_that_gets_its_mode_when_it_is_whole_becomes_a_job(
+    spool, intake, clock, monkeypatch
+):
+    given.write(spool, "pending", "x.json", '{"command": "ec')
+    with monkeypatch.context() as patch:
+        _unreadable(patch, "x.json")
+        for _ in range(3):
+            admit(spool, intake)
+            clock.advance(SETTINGS.settle * 0.6)
+            given.write(
+                spool, "pending", "x.json", '{"command": "ec' + "h" * int(clock.monotonic())
+            )
+    given.write(spool, "pending", "x.json", GOOD)
+    (filename,) = admit(spool, intake)
+    assert given.everything(spool) == [("pending", filename)]
+    assert intake.is_idle()
+
+
+@ROOT
+def test_a_file_of_mode_0600_of_another_user_waits_as_well(spool, intake, clock, home):  # noqa: F811
+    """For real: a worker that is not root meets a file of root's."""
+    path = home(NUMBER, NUMBER)
+
+    def look():
+        theirs = SpoolDir.create(os.path.join(path, "spool"))
+        intake = Intake(theirs, clock, clock.monotonic)
+        put = os.path.join(theirs.path, "pending", "x.json")
+        with open(put, "w", encoding="utf-8") as file:
+            file.write(GOOD)
+        os.chmod(put, 0)
+        found = []
+        for seconds in (0, SETTINGS.settle * 0.9, SETTINGS.settle * 0.2):
+            clock.advance(seconds)
+            found.append([admit(theirs, intake), theirs.dir("dead").list()])
+        return found
+
+    assert run_as(look, NUMBER, NUMBER) == [[[], []], [[], []], [[], ["x.json"]]]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What is next: order, times, drops and odd names, from looks at pending/ and failed/."""
 
+import errno
 import os
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ from spoolq import fsio, instants
 from spoolq.adoption import Intake
 from spoolq.agenda import Agenda
 from spoolq.config import Settings
+from spoolq.spool import SpoolDir
 from tests import given
 
 SETTINGS = Settings()
@@ -283,3 +285,105 @@ def test_what_is_no_job_is_never_due(spool, clock, agenda):
     look(agenda)
     assert agenda.take() is None
     assert agenda.is_empty(SETTINGS)
+
+
+@pytest.mark.parametrize("wait", [0, 3600], ids=["due", "later"])
+@pytest.mark.parametrize("end", ["~", ".part", ".swp", ".0", "#"])
+def test_what_an_editor_leaves_beside_a_job_is_left_alone_though_it_begins_like_one(
+    spool, clock, agenda, end, wait
+):
+    beside = f"{given.named(clock, 'beside', wait=wait)}{end}"
+    path = given.write(spool, "pending", beside, '{"command": "echo"}')
+    os.utime(path, (1, 1))
+    given.write(spool, "pending", "x.json" + end, '{"command": "ec')
+    name = given.job(spool, "pending", given.named(clock))
+    look(agenda)
+    assert take_all(agenda) == ["j1"]
+    os.unlink(os.path.join(spool.path, "pending", str(name)))
+    assert agenda.is_empty(SETTINGS)
+    clock.advance(3600 + SETTINGS.settle)
+    look(agenda)
+    assert agenda.take() is None
+    assert agenda.is_empty(SETTINGS)
+    assert agenda.wakes_in(SETTINGS) is None
+    assert sorted(spool.dir("pending").list()) == sorted([beside, "x.json" + end])
+    assert spool.dir("dead").list() == []
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
+def test_a_retry_that_cannot_be_moved_is_moved_at_the_next_tick_and_holds_up_no_other(
+    spool, clock, agenda, monkeypatch, code
+):
+    for job_id in ("bad", "good"):
+        given.job(spool, "failed", given.named(clock, job_id, attempt=1, wait=30))
+    touch(spool, "failed", clock)
+    for _ in range(2):  # by now the directory is known not to change any more
+        agenda.tick()
+        clock.advance(9)
+    agenda.refresh(SETTINGS)
+    real = SpoolDir.promote
+
+    def promote(self, filename, name):
+        if name.id == "bad":
+            raise OSError(code, os.strerror(code))
+        return real(self, filename, name)
+
+    clock.advance(10)
+    with monkeypatch.context() as patch:
+        patch.setattr(SpoolDir, "promote", promote)
+        agenda.refresh(SETTINGS)
+        assert take_all(agenda) == ["good"]
+    agenda.tick()
+    agenda.refresh(SETTINGS)
+    assert "bad" in take_all(agenda)
+    assert len(spool.dir("failed").list()) == 0
+
+
+@pytest.mark.parametrize("state", ["pending", "failed"])
+def test_a_look_that_fails_half_way_is_taken_again(spool, clock, agenda, monkeypatch, state):
+    for number in range(2):
+        given.job(spool, state, given.named(clock, f"j{number}", attempt=1, wait=30))
+    touch(spool, state, clock)
+    for _ in range(2):
+        look(agenda)
+        agenda.tick()
+        clock.advance(9)
+    real = fsio.Dir.scan
+
+    def half(self):
+        found = real(self)
+        if os.path.basename(self.path) == state:
+            yield next(found)
+            raise OSError(errno.EIO, "Input/output error")
+        yield from found
+
+    clock.advance(10)
+    with monkeypatch.context() as patch:
+        patch.setattr(fsio.Dir, "scan", half)
+        patch.setattr(fsio.Dir, "list", lambda self: list(half(self)))
+        with pytest.raises(OSError, match="Input/output"):
+            agenda.refresh(SETTINGS)
+        assert agenda.take() is None
+    agenda.tick()
+    agenda.refresh(SETTINGS)
+    assert sorted(take_all(agenda)) == ["j0", "j1"]
+
+
+def test_a_directory_that_another_took_the_place_of_is_read_though_its_mtime_is_the_same(
+    spool, clock, agenda
+):
+    touch(spool, "pending", clock)
+    look(agenda)
+    clock.advance(1)
+    agenda.tick()
+    agenda.refresh(SETTINGS)
+    before = spool.dir("pending").stat().st_mtime_ns
+    given.job(spool, "pending", given.named(clock))
+    os.utime(spool.dir("pending").path, ns=(before, before))
+    agenda.tick()
+    agenda.refresh(SETTINGS)
+    assert agenda.take() is None
+    agenda.forget("pending")
+    agenda.tick()
+    agenda.refresh(SETTINGS)
+    assert take_all(agenda) == ["j1"]

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 import spoolq
-from spoolq import Spool, names
+from spoolq import Spool, fsio, names
 from spoolq.errors import (
+    Busy,
     IdTaken,
     InvalidJob,
     NoSpool,
@@ -19,6 +20,7 @@ from spoolq.errors import (
     StorageFull,
     WrongState,
 )
+from spoolq.layout import LOOK_ORDER
 from spoolq.spool import SpoolDir
 from tests import given
 from tests.faults.seam import Plan, Seam
@@ -258,6 +260,16 @@ def test_waiting_gives_up_after_its_timeout(queue):
         queue.wait([job_id], timeout=0)
 
 
+def test_waiting_for_many_jobs_costs_as_many_listings_as_for_one(queue, monkeypatch):
+    ids = queue.enqueue_many(["a"] * 200)
+    listings = []
+    real = fsio.Dir.scan
+    monkeypatch.setattr(fsio.Dir, "scan", lambda self: listings.append(self.path) or real(self))
+    with pytest.raises(TimeoutError, match="200 of 200 jobs have not ended"):
+        queue.wait(ids, timeout=0)
+    assert 1 <= len(listings) <= 4 * len(LOOK_ORDER)
+
+
 def test_nobody_waits_for_what_does_not_exist(queue):
     with pytest.raises(NotFound):
         queue.wait(["nothing"])
@@ -271,6 +283,15 @@ def test_a_job_can_be_cancelled_by_a_beginning_of_its_id(queue):
     assert queue.cancel(job_id[:5]).state == "dead"
     with pytest.raises(WrongState):
         queue.cancel(job_id)
+
+
+def test_who_cancels_with_a_timeout_does_not_wait_longer_for_the_worker(queue, clock):
+    job_id = queue.enqueue("a")
+    own = given.worker(queue.dir)
+    given.claim(queue.dir, own, queue.get(job_id).name, clock)
+    with pytest.raises(Busy, match="is to be cancelled, and still processing"):
+        queue.cancel(job_id, timeout=0.1)
+    assert own.requests() == [f"cancel.{job_id}"]
 
 
 def test_a_dead_job_can_be_retried(queue):

@@ -9,8 +9,16 @@ import pytest
 
 from spoolq import control, names, views
 from spoolq.config import Settings
-from spoolq.errors import InvalidJob, NotFound, OutcomeUnknown, StorageFailed, StorageFull, WrongState
-from spoolq.job import CANCELLED, LOST
+from spoolq.errors import (
+    Busy,
+    InvalidJob,
+    NotFound,
+    OutcomeUnknown,
+    StorageFailed,
+    StorageFull,
+    WrongState,
+)
+from spoolq.job import CANCELLED, LOST, MAX_GIVEN
 from spoolq.recovery import Recovery
 from spoolq.spool import SpoolDir
 from tests import given
@@ -96,6 +104,24 @@ def test_a_running_job_is_asked_of_its_worker_and_waited_for(spool, clock):
     spool.finish(own.dir, [given.record(spool, claim, clock, signal=15, error=CANCELLED)])
     asking.join(60)
     assert [(view.state, view.error) for view in got] == [("dead", CANCELLED)]
+
+
+def test_who_waits_for_a_worker_that_does_not_answer_is_told_once_and_may_give_up(spool, clock):
+    own = given.worker(spool)
+    given.claim(spool, own, given.job(spool, "pending", given.named(clock)), clock)
+    told = []
+    with pytest.raises(Busy, match="job j1 is to be cancelled, and still processing") as caught:
+        control.cancel(spool, "j1", timeout=1.2, on_wait=told.append)
+    assert [(view.id, view.state) for view in told] == [("j1", "processing")]
+    assert caught.value.where == told[0].path
+    assert own.requests() == ["cancel.j1"]
+
+
+def test_who_does_not_wait_for_long_is_told_nothing(spool, clock):
+    given.job(spool, "pending", given.named(clock))
+    told = []
+    control.cancel(spool, "j1", clock, timeout=60, on_wait=told.append)
+    assert told == []
 
 
 def test_a_running_job_may_complete_before_it_can_be_cancelled(spool, clock):
@@ -275,6 +301,14 @@ def test_a_mended_file_whose_id_is_taken_is_refused(spool, clock):
     with pytest.raises(InvalidJob, match="taken"):
         control.retry(spool, "x.json", clock)
     assert given.everything(spool) == before
+
+
+def test_a_file_that_is_larger_than_a_worker_takes_is_not_retried(spool, clock):
+    """It would go back to dead/ at once."""
+    given.write(spool, "dead", "x.json", '{"command": "true", "note": "' + "x" * MAX_GIVEN + '"}')
+    with pytest.raises(InvalidJob, match="larger than 1024 KiB"):
+        control.retry(spool, "x.json", clock)
+    assert given.everything(spool) == [("dead", "x.json")]
 
 
 def test_a_job_that_moves_while_it_is_retried_is_looked_at_again(spool, clock, monkeypatch):

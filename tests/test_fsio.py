@@ -570,10 +570,3 @@ class _WithoutFdatasync:
         if name == "fdatasync":
             raise AttributeError(name)
         return getattr(os, name)
-
-
-def test_closing_quietly_says_nothing_of_a_bad_descriptor():
-    reading, writing = os.pipe()
-    os.close(writing)
-    fsio.close_quietly(reading)
-    fsio.close_quietly(reading)

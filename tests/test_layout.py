@@ -4,6 +4,7 @@ import errno
 import grp
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -405,3 +406,46 @@ def test_the_readme_of_the_checkout_is_the_one_that_init_writes(layout):
     assert (REPOSITORY / "spool" / "README").read_text() == README
     assert layout.root.read("README", 4096)[0].decode() == README
     assert len(README.splitlines()) <= 10
+
+
+class TestReplaced:
+    """People clean up with rm -r and mkdir; whoever holds the spool open goes on with the new."""
+
+    @pytest.mark.parametrize("name", DIRECTORIES)
+    def test_a_directory_made_anew_is_the_one_that_is_used_from_then_on(self, layout, name):
+        held = layout.dir(name)
+        for other in DIRECTORIES:
+            layout.dir(other)
+        assert layout.reopen_replaced() == []
+        descriptors = sorted(os.listdir("/proc/self/fd"))
+        shutil.rmtree(os.path.join(layout.path, name))
+        os.mkdir(os.path.join(layout.path, name))
+        assert layout.reopen_replaced() == [name]
+        held.write("x", b"new", sync=False)
+        assert os.listdir(os.path.join(layout.path, name)) == ["x"]
+        assert held.list() == ["x"]
+        assert layout.dir(name) is held
+        assert layout.reopen_replaced() == []
+        assert sorted(os.listdir("/proc/self/fd")) == descriptors
+        assert not os.get_inheritable(held.fd)
+
+    def test_a_directory_that_is_missing_is_an_error_until_it_is_there_again(self, layout):
+        layout.dir("logs")
+        os.rmdir(os.path.join(layout.path, "logs"))
+        for _ in range(2):
+            with pytest.raises(FileNotFoundError):
+                layout.reopen_replaced()
+        os.mkdir(os.path.join(layout.path, "logs"))
+        assert layout.reopen_replaced() == ["logs"]
+
+    def test_without_directory_descriptors_nothing_has_to_be_opened(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(platform, "HAS_DIR_FD", False)
+        monkeypatch.setattr(platform, "can_sync_directories", lambda: False)
+        monkeypatch.setattr(platform, "rename_noreplace", lambda *_: False)
+        layout = Layout.create(str(tmp_path / "spool"))
+        layout.dir("logs")
+        os.rmdir(os.path.join(layout.path, "logs"))
+        os.mkdir(os.path.join(layout.path, "logs"))
+        assert layout.reopen_replaced() == []
+        layout.dir("logs").write("x", b"", sync=False)
+        assert os.listdir(os.path.join(layout.path, "logs")) == ["x"]

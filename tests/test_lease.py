@@ -1,5 +1,6 @@
 """Who is alive, told by locks that the kernel frees."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from spoolq import lease, locks, names
+from tests import given
 from tests.conftest import environment, wait_until
 
 _WORKER = """
@@ -206,6 +208,34 @@ def test_a_spool_that_was_moved_away_is_not_the_workers_any_more(spool, own, tmp
     assert own.is_ours()
 
 
+def test_who_leaves_with_a_claim_left_leaves_what_recovery_needs(spool, clock):
+    """Its slots' locks, by which what is left of its runs is found, and the requests to it."""
+    own = given.worker(spool)
+    heir = subprocess.Popen(["sleep", "1000"], pass_fds=(own.take_slot("0"),))
+    try:
+        own.dir.write("cancel.j1", b"", sync=False)
+        given.claim(spool, own, given.job(spool, "pending", given.named(clock)), clock)
+        own.leave()
+        assert lease.probe(spool, own.name) == "free"
+        assert spool.dir("workers").list() == [own.name]
+        left = os.listdir(os.path.join(spool.path, "workers", own.name))
+        assert {"0.lock", "cancel.j1"} <= set(left)
+    finally:
+        heir.kill()
+        heir.wait()
+
+
+def test_a_directory_that_cannot_be_seen_just_now_has_not_been_removed(spool, own, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spool.dir("workers"), "stat", refuse)
+        with pytest.raises(PermissionError):
+            own.is_ours()
+    assert own.is_ours()
+
+
 # --- slots ----------------------------------------------------------------------------------------
 
 
@@ -256,6 +286,20 @@ def test_a_slots_file_that_says_nothing_is_no_error(spool, own, data):
         file.write(data)
     assert lease.read_slot(spool, own.name, "0", "claim") == {}
     assert lease.read_slot(spool, own.name, "1", "claim") == {}
+
+
+def test_a_slot_that_cannot_be_locked_leaves_nothing_open(own, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    before = sorted(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(locks, "try_lock", refuse)
+        for _ in range(3):
+            with pytest.raises(OSError, match="No locks"):
+                own.take_slot("0")
+    assert sorted(os.listdir("/proc/self/fd")) == before
+    os.close(own.take_slot("0"))
 
 
 # --- worker.json and requests ---------------------------------------------------------------------

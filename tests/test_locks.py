@@ -145,3 +145,10 @@ def test_an_error_of_the_body_lets_the_lock_go(directory):
             raise KeyError
     with locks.held(directory, ".ids", patience=0):
         pass
+
+
+def test_closing_quietly_says_nothing_of_a_bad_descriptor():
+    reading, writing = os.pipe()
+    os.close(writing)
+    locks.let_go(reading)
+    locks.let_go(reading)

@@ -3,12 +3,16 @@
 import io
 import logging
 import os
+import subprocess
+import sys
 
 import pytest
 
 from spoolq import logs
 from spoolq.logs import LogName
 from spoolq.names import Name
+from tests import given
+from tests.conftest import environment
 
 STAMP = "20261124T020646123456Z"
 CLAIM = Name(STAMP, 5, 2, "nightly", "web1-4121-x7f3", "0")
@@ -138,3 +142,36 @@ def test_configuring_twice_prints_once(own_lines):
     logs.logger.info("once")
     assert own_lines.getvalue().count("once") == 1
     assert logging.getLogger("spoolq") is logs.logger
+
+
+STRAY = "\x1b[31mred.json"  # a file in processing/ that is put back with a warning
+
+_LIBRARY = """
+import sys
+import spoolq
+from spoolq import control
+queue = spoolq.Spool(sys.argv[1])
+control.recover_now(queue.dir)
+assert queue.counts()["pending"] == 1
+"""
+
+
+def test_a_library_says_nothing_unasked(spool):
+    given.write(spool, "processing", STRAY, '{"command": "true"}')
+    done = subprocess.run(
+        [sys.executable, "-c", _LIBRARY, spool.path],
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_the_command_line_says_of_a_hostile_name_is_escaped(spool, clock, run_cli):
+    own = given.worker(spool)
+    given.claim(spool, own, given.job(spool, "pending", given.named(clock)), clock)
+    given.die(own)
+    given.write(spool, "processing", STRAY, '{"command": "true"}')
+    done = run_cli("cancel", "j1")
+    assert r"processing/\x1b[31mred.json names no worker" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr

@@ -9,9 +9,16 @@ import time
 import pytest
 
 from spoolq import locks, platform, processes
-from spoolq.processes import COOKIE, Ending, Marks, find, push_on, send
+from spoolq.processes import COOKIE, Ending, Marks, find, find_all, push_on, send
 from tests.conftest import wait_until
-from tests.leftovers import SHED, command, end_quietly, is_alive, pid_in
+from tests.leftovers import (
+    SHED,
+    command,
+    end_quietly,
+    is_alive,
+    no_descriptor_left,
+    pid_in,
+)
 
 CLAIM = "20261124T020646123456Z.p5.a1.k3v9x2a7m4q1c@web1-4121-x7f3.0.json"
 
@@ -154,6 +161,26 @@ def test_a_signal_to_who_is_gone_does_no_harm(started):
     send([one.process.pid], signal.SIGTERM)
 
 
+def test_without_a_descriptor_to_look_with_nobody_is_said_to_be_gone(started):
+    one = started(["sleep", "1000"])
+    wait_until(lambda: find(Marks(CLAIM)), "the exec")
+    with no_descriptor_left(), pytest.raises(OSError, match="Too many open files"):
+        find(one.marks)
+    assert find(one.marks) == [one.process.pid]
+
+
+def test_what_is_left_of_many_runs_is_found_in_one_look(started, monkeypatch):
+    runs = [started(["sleep", "1000"], f"claim-{number}") for number in range(5)]
+    for one in runs:
+        wait_until(lambda one=one: find(Marks(one.marks.claim)), "the exec")
+    looks = []
+    real = processes._processes
+    monkeypatch.setattr(processes, "_processes", lambda asked: looks.append(True) or real(asked))
+    found = find_all([one.marks for one in runs])
+    assert found == [[one.process.pid] for one in runs]
+    assert len(looks) == 1
+
+
 # --- the end, step by step ------------------------------------------------------------------------
 
 
@@ -232,3 +259,17 @@ def test_an_ending_that_is_over_does_not_want_to_be_asked_all_the_time(clock):
     ending = Ending(Marks("nobody has this claim"), 5, clock.monotonic)
     assert is_over(ending)
     assert ending.patience() > 0
+
+
+def test_an_ending_goes_on_though_nothing_could_be_looked_for_meanwhile(started):
+    one = started(["sleep", "1000"])
+    wait_until(lambda: find(Marks(CLAIM)), "the exec")
+    ending = Ending(one.marks, 60, time.monotonic)
+    with no_descriptor_left():
+        for _ in range(3):
+            assert not is_over(ending)
+            assert ending.patience() > 0
+    assert is_alive(one.process.pid)
+    assert not ending.has_begun()
+    until_over(ending)
+    assert one.process.wait() == -signal.SIGTERM

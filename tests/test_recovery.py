@@ -8,13 +8,15 @@ import os
 
 import pytest
 
-from spoolq import instants, lease, locks, names, recovery
+from spoolq import instants, lease, locks, names, processes, recovery
 from spoolq.config import Settings
+from spoolq.fsio import Dir
 from spoolq.job import MAX_FILE, Job
 from spoolq.recovery import Recovery, record_of
 from spoolq.spool import SpoolDir
 from tests import given
 from tests.conftest import entries
+from tests.leftovers import no_descriptor_left
 
 SETTINGS = Settings(durability="none")
 
@@ -270,6 +272,21 @@ def test_a_cancel_request_for_another_job_is_not_this_ones(spool, look, clock):
     assert only(spool, "failed")[1].history[-1]["error"] == "worker lost"
 
 
+def test_an_entry_that_does_not_say_when_the_run_ended_is_no_record(spool, look, clock):
+    """A command can write into its own file; what it writes there breaks no worker."""
+    claim = orphan(spool, clock)
+    begun = given.entry(claim, clock, exit_code=0)
+    del begun["finished_at"]
+    job = Job.__new__(Job)
+    job.fields = {"command": "x", "history": [begun]}
+    assert job.recorded(claim.attempt, claim.stamp) is None
+    given.write(spool, "processing", str(claim), job.to_bytes())
+    look()
+    assert entries(spool, "processing") == []
+    (filename,) = entries(spool, "failed") or entries(spool, "pending")
+    assert names.parse(filename).id == "j1"
+
+
 # --- what else lies in processing/ ----------------------------------------------------------------
 
 
@@ -336,6 +353,30 @@ def test_a_slot_that_something_out_of_sight_holds_is_waited_for_without_haste(sp
     assert len(look()) == 1
 
 
+def test_the_claims_of_the_dead_stay_while_nobody_can_look_for_what_is_left(spool, look, clock):
+    orphan(spool, clock)
+    with no_descriptor_left(), pytest.raises(OSError, match="Too many open files"):
+        look()
+    assert len(entries(spool, "processing")) == 1
+    assert len(look()) == 1
+
+
+def test_many_claims_of_the_dead_are_taken_over_with_as_many_looks_as_one(
+    spool, look, clock, monkeypatch
+):
+    worker = given.worker(spool)
+    for number in range(50):
+        name = given.job(spool, "pending", given.named(clock, f"j{number}"))
+        os.close(worker.take_slot(str(number)))
+        given.claim(spool, worker, name, clock, str(number))
+    given.die(worker)
+    looks = []
+    real = processes._processes
+    monkeypatch.setattr(processes, "_processes", lambda asked: looks.append(True) or real(asked))
+    assert len(look()) == 50
+    assert len(looks) == 2  # none is found, so there is a second look
+
+
 # --- directories of the dead ----------------------------------------------------------------------
 
 
@@ -385,6 +426,64 @@ def test_what_else_lies_in_workers_stays_and_holds_up_nothing(spool, own, look, 
     look.recovery.sweep()
     assert not spool.dir("workers").has(worker.name)
     assert spool.dir("workers").has("README")
+
+
+def _a_lock_that_is_a_directory(spool, patch):
+    os.makedirs(os.path.join(spool.path, "workers", "foo-1-abc", "lock"))
+
+
+def _a_lock_that_is_a_link(spool, patch):
+    os.mkdir(os.path.join(spool.path, "workers", "foo-1-abc"))
+    os.symlink("lock", os.path.join(spool.path, "workers", "foo-1-abc", "lock"))
+
+
+def _a_lock_that_may_not_be_opened(spool, patch):
+    os.mkdir(os.path.join(spool.path, "workers", "foo-1-abc"))
+    given.write(spool, "workers/foo-1-abc", "lock", "")
+    real = Dir.open_lock
+
+    def open_lock(self, name):
+        if self.path.endswith("foo-1-abc"):
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return real(self, name)
+
+    patch.setattr(Dir, "open_lock", open_lock)
+
+
+def _a_directory_that_may_not_be_entered(spool, patch):
+    os.mkdir(os.path.join(spool.path, "workers", "foo-1-abc"))
+    real = Dir.sub
+
+    def sub(self, name):
+        if name == "foo-1-abc":
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return real(self, name)
+
+    patch.setattr(Dir, "sub", sub)
+
+
+ODD_WORKERS = (
+    _a_lock_that_is_a_directory,
+    _a_lock_that_is_a_link,
+    _a_lock_that_may_not_be_opened,
+    _a_directory_that_may_not_be_entered,
+)
+
+
+@pytest.mark.parametrize("make", ODD_WORKERS, ids=lambda f: f.__name__)
+def test_what_cannot_be_told_dead_stays_and_holds_up_no_other(
+    spool, look, clock, monkeypatch, make
+):
+    make(spool, monkeypatch)
+    name = given.named(clock, "odd", attempt=1)._replace(worker="foo-1-abc", slot="0")
+    given.job(spool, "processing", name)
+    gone = orphan(spool, clock)
+    (taken,) = look()
+    look.recovery.sweep()
+    assert taken.claim.id == "j1"
+    assert not spool.dir("workers").has(gone.worker)
+    assert spool.dir("workers").has("foo-1-abc")
+    assert entries(spool, "processing") == [str(name)]
 
 
 # --- litter ---------------------------------------------------------------------------------------

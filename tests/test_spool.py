@@ -15,6 +15,7 @@ from spoolq.recovery import Recovery
 from spoolq.spool import SpoolDir
 from tests import given
 from tests.faults.seam import Plan, Seam
+from tests.recording import Recording
 
 STATES = ("pending", "processing", "failed", "completed", "dead")
 MOVES = ("rename", "replace", "link", "rename_noreplace")
@@ -591,6 +592,50 @@ def test_one_outcome_that_cannot_be_moved_does_not_undo_the_others(spool, clock)
     assert [state for state, _ in given.everything(spool)] == ["completed", "completed"]
     for state, filename in given.everything(spool):
         assert len(given.history(spool, state, filename)) == 1
+
+
+def test_what_has_moved_is_synced_though_the_next_could_not_be_moved(spool, clock, monkeypatch):
+    own = given.worker(spool)
+    claims = []
+    for number in range(2):
+        name = given.job(spool, "pending", given.named(clock, f"j{number}"))
+        claims.append(given.claim(spool, own, name, clock, str(number)))
+    ends = [given.record(spool, claim, clock, exit_code=0) for claim in claims]
+    completed = spool.dir("completed").stat().st_ino
+    recording = Recording(monkeypatch)
+    recording.fail("rename_noreplace", OSError(errno.EIO, "Input/output error"), at=2)
+    report = spool.finish(own.dir, ends)
+    assert list(report.done) == claims[:1]
+    assert report.error.errno == errno.EIO
+    moved = [step[0] for step in recording.journal].index("rename_noreplace")
+    assert recording.journal[moved][-1] == completed
+    assert ("fsync", completed, "directory") in recording.journal[moved:]
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_an_outcome_that_a_failed_attempt_left_is_in_nobodys_way(spool, clock, monkeypatch, at):
+    """Made, and not moved over its claim: the next attempt makes it anew."""
+    own = given.worker(spool)
+    claims = []
+    for number in range(2):
+        name = given.job(spool, "pending", given.named(clock, f"j{number}"))
+        claims.append(given.claim(spool, own, name, clock, str(number)))
+    first = [given.record(spool, claim, clock, exit_code=1) for claim in claims]
+    with monkeypatch.context() as patch:
+        Recording(patch).fail("rename", OSError(errno.EIO, "Input/output error"), at=at)
+        report = spool.finish(own.dir, first)
+    assert len(report.done) == at - 1
+    left = [name for name in own.dir.list() if name.endswith(".outcome")]
+    assert len(left) == 3 - at
+    again = [
+        given.record(spool, claim, clock, exit_code=0)
+        for claim in claims
+        if claim not in report.done
+    ]
+    report = spool.finish(own.dir, again)
+    assert (report.error, len(report.done)) == (None, 3 - at)
+    assert [state for state, _ in given.everything(spool)].count("completed") == 3 - at
+    assert [name for name in own.dir.list() if name.endswith(".outcome")] == []
 
 
 def test_an_ended_job_is_never_written_over(spool, clock):

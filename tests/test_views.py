@@ -10,6 +10,8 @@ from spoolq import instants, views
 from spoolq.config import Settings
 from spoolq.errors import Ambiguous, NotFound
 from spoolq.fsio import Dir
+from spoolq.job import MAX_GIVEN
+from spoolq.layout import LOOK_ORDER
 from spoolq.spool import SpoolDir
 from tests import given
 
@@ -112,6 +114,25 @@ def test_what_is_no_file_is_shown_with_its_reason_and_never_opened(spool, make, 
     view = views.find(spool, "x.json")
     assert view.error == says
     assert view.as_dict()["error"] == says
+
+
+@pytest.mark.parametrize("state", ["pending", "dead"])
+def test_a_drop_larger_than_a_worker_takes_is_shown_as_no_job(spool, state):
+    start, end = '{"command": "true", "note": "', '"}'
+    for size, problem in ((MAX_GIVEN, False), (MAX_GIVEN + 1, True)):
+        given.write(spool, state, "x.json", start + "x" * (size - len(start + end)) + end)
+        view = views.look(spool, state, "x.json", SETTINGS)
+        assert (view.problem is not None, view.job is None) == (problem, problem)
+    assert "larger than 1024 KiB" in str(view.problem)
+
+
+def test_the_history_of_a_job_does_not_count_against_the_size_of_a_drop(spool, clock):
+    name = given.named(clock, attempt=1)
+    entry = {"attempt": 1, "finished_at": "2026-11-24T02:06:46Z", "output": "x" * MAX_GIVEN}
+    given.job(spool, "dead", name, history=[entry])
+    view = views.look(spool, "dead", str(name), SETTINGS)
+    assert view.problem is None
+    assert len(view.job.history) == 1
 
 
 # --- what is derived ------------------------------------------------------------------------------
@@ -244,6 +265,21 @@ def test_last_is_what_was_enqueued_last_else_the_newest(spool, clock):
     for noted in ("gone", "../x", "\xff", "last"):
         given.write(spool, "tmp", ".last", noted)
         assert views.resolve(spool, "last") == "new"
+
+
+@pytest.mark.parametrize("text", ["abc", "ab", "bad.json"])
+def test_a_job_that_moves_during_one_look_is_found_by_the_second(spool, clock, monkeypatch, text):
+    given.job(spool, "completed", given.named(clock, "abc"))
+    given.write(spool, "dead", "bad.json", "{")
+    looks = []
+    real = Dir.scan
+
+    def scan(self):
+        looks.append(self.path)
+        return iter(()) if len(looks) <= len(LOOK_ORDER) else real(self)
+
+    monkeypatch.setattr(Dir, "scan", scan)
+    assert views.resolve(spool, text) == ("abc" if text == "ab" else text)
 
 
 # --- workers --------------------------------------------------------------------------------------

@@ -3,9 +3,16 @@
 The names of the rows are the facts; `histories` explains the steps.
 """
 
+import errno
+import os
+
 import pytest
 
 from spoolq import logs
+from spoolq.fsio import Dir
+from spoolq.lease import Lease
+from spoolq.recovery import Recovery
+from spoolq.spool import SpoolDir
 from tests.histories import History, replay
 
 H = History
@@ -403,6 +410,37 @@ def test_count(history, spool, clock):
     """,
         drain=True,
     ),
+    what_an_editor_left_beside_a_job_does_not_hold_it=H(
+        """
+        drop 20261124T020646123456Z.p5.a0.a.json~ {"command": "x"}
+        drop 20261124T020646123456Z.p9.a0.b.json.part {"comm
+        drop 20991124T020646123456Z.p5.a0.c.json~ {"command": "x"}
+        start
+        left
+        started
+    """,
+        drain=True,
+    ),
+    a_name_with_a_blank_that_begins_like_the_form_is_a_drop_and_does_not_hold_it=H(
+        """
+        drop 20261124T020646123456Z.p5.a0.bad%20id.json {"command": "x", "id": "x"}
+        start
+        see processing x.a1+0
+        end x 0
+        left
+    """,
+        drain=True,
+    ),
+    a_name_with_a_blank_and_a_time_to_come_is_a_drop_and_does_not_hold_it=H(
+        """
+        drop 20991124T020646123456Z.p5.a0.bad%20id.json {"command": "x", "id": "x"}
+        start
+        see processing x.a1+0
+        end x 0
+        left
+    """,
+        drain=True,
+    ),
     the_claim_of_another_holds_it=H(
         """
         enqueue b
@@ -593,6 +631,21 @@ def test_stop(history, spool, clock):
         rm paused
         advance 1
         started a b
+    """),
+    what_becomes_due_in_a_pause_waits_and_the_worker_sleeps=H("""
+        enqueue later at=0.5
+        touch paused
+        advance 0.7
+        asleep 0.3
+        enqueue another
+        drop x.json {"command": "x", "id": "x"}
+        advance 60
+        started
+        rm paused
+        advance 1
+        end later 0
+        end another 0
+        started later another x
     """),
     a_retry_becomes_due_in_a_pause=H("""
         enqueue a
@@ -918,6 +971,15 @@ def test_the_wall_clock_is_set(history, spool, clock):
         end a 1
         see dead a.a1+1
     """),
+    a_format_that_is_not_known_does_too=H("""
+        config {"max_retries": 0, "durability": "none"}
+        start
+        config {"format": 2, "max_retries": 5}
+        advance 30
+        enqueue a
+        end a 1
+        see dead a.a1+30
+    """),
     what_is_mended_counts_again=H("""
         config {"max_retries": 0, "durability": "none"}
         start
@@ -1109,6 +1171,158 @@ def test_a_configuration_that_cannot_be_read_is_said_once(spool, clock, caplog, 
     replay(H("mkdir config.json\nadvance 30\nenqueue a\nadvance 30"), spool, clock)
     said = [record.getMessage() for record in caplog.records]
     assert sum("config.json" in line for line in said) == 1
+
+
+def test_a_format_that_is_not_known_is_said_once(spool, clock, caplog, monkeypatch):
+    monkeypatch.setattr(logs.logger, "propagate", True)
+    replay(
+        H('start\nconfig {"format": 2}\nadvance 90\nenqueue a\nend a 0\nadvance 9'), spool, clock
+    )
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "this spool has format 2, and this spoolq knows 1 only; "
+        "the last good settings stay in force"
+    ]
+
+
+def _refuse(*_, **__):
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+@pytest.mark.parametrize(
+    "where, name",
+    [(Recovery, "look"), (Recovery, "sweep"), (Lease, "requests"), (SpoolDir, "reopen_replaced")],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_trouble_with_something_else_holds_off_no_claim(spool, clock, monkeypatch, where, name):
+    monkeypatch.setattr(where, name, _refuse)
+    history = """
+        enqueue a
+        start
+        end a 1
+        enqueue b
+        end b 0
+        advance 3
+        see processing a.a2+2 | completed b.a1+0
+        end a 0
+        advance 30
+        started a b a
+        stays
+    """
+    replay(H(history), spool, clock)
+
+
+def test_a_directory_of_its_own_that_cannot_be_seen_just_now_ends_no_worker(
+    spool, clock, monkeypatch
+):
+    monkeypatch.setattr(Lease, "is_ours", _refuse)
+    replay(H("enqueue a\nadvance 5\nasked a\nend a 0\nadvance 5\nstays"), spool, clock)
+
+
+def test_a_lock_that_is_a_directory_stops_nobody(spool, clock):
+    os.makedirs(os.path.join(spool.path, "workers", "foo-1-abc", "lock"))
+    history = """
+        enqueue a
+        other claims a
+        enqueue b
+        start
+        other dies
+        end b 0
+        advance 3
+        see processing a.a2+1 | completed b.a1+0
+    """
+    replay(H(history, count=2), spool, clock)
+
+
+def _claims_nothing_bad(monkeypatch, refuses=lambda: True):
+    """Refuse to claim the job `bad`, as the kernel does with an immutable file."""
+    real = SpoolDir.claim
+
+    def claim(self, filename, *rest):
+        if ".bad." in filename and refuses():
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return real(self, filename, *rest)
+
+    monkeypatch.setattr(SpoolDir, "claim", claim)
+
+
+def test_a_job_that_may_not_be_claimed_waits_and_the_others_run(spool, clock, monkeypatch):
+    _claims_nothing_bad(monkeypatch)
+    history = """
+        enqueue bad priority=9
+        enqueue good
+        start
+        see pending bad.a0+0 | processing good.a1+0
+        end good 0
+        enqueue more
+        advance 30
+        end more 0
+        see pending bad.a0+0 | completed good.a1+0 more.a1+30
+    """
+    replay(H(history), spool, clock)
+
+
+@pytest.mark.xfail(reason="Intake forgets what it said when it lets the file be claimed again")
+def test_a_job_that_may_not_be_claimed_is_said_once(spool, clock, caplog, monkeypatch):
+    monkeypatch.setattr(logs.logger, "propagate", True)
+    _claims_nothing_bad(monkeypatch)
+    replay(H("enqueue bad\nstart\nadvance 60"), spool, clock)
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("Operation not permitted" in line for line in said) == 1
+
+
+def test_a_job_that_may_be_claimed_again_runs_within_a_second(spool, clock, monkeypatch):
+    mended = clock.monotonic() + 5
+    _claims_nothing_bad(monkeypatch, lambda: clock.monotonic() < mended)
+    replay(H("enqueue bad\nadvance 4.9\nstarted\nadvance 1.2\nstarted bad"), spool, clock)
+
+
+def test_a_retry_that_could_not_be_moved_runs_a_second_later(spool, clock, monkeypatch):
+    real = SpoolDir.promote
+    refused = []
+
+    def promote(self, *args):
+        if not refused:
+            refused.append(True)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(self, *args)
+
+    monkeypatch.setattr(SpoolDir, "promote", promote)
+    history = """
+        enqueue a
+        end a 1
+        advance 3.1
+        see processing a.a2+3
+    """
+    replay(H(history), spool, clock)
+    assert refused
+
+
+def test_a_look_at_pending_that_fails_half_way_is_taken_again_a_second_later(
+    spool, clock, monkeypatch
+):
+    real = Dir.scan
+    refused = []
+
+    def scan(self):
+        found = list(real(self))
+        if self.path.endswith("pending") and len(refused) < 2:  # for bells, then for jobs
+            refused.append(True)
+            yield found[0]
+            raise OSError(errno.EIO, "Input/output error")
+        yield from found
+
+    monkeypatch.setattr(Dir, "scan", scan)
+    history = """
+        enqueue a
+        enqueue b
+        start
+        started
+        advance 1
+        started a b
+    """
+    replay(H(history, count=2), spool, clock)
+    assert len(refused) == 2
 
 
 def test_a_filesystem_in_trouble_is_said_once_a_minute(spool, clock, caplog, monkeypatch):

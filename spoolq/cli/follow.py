@@ -155,6 +155,8 @@ class _Following:
         runs = self._runs(view)
         if view.state != "processing" or (self._attempt is not None and runs):
             runs = runs[:-1]
+        elif view.name is not None:  # its end may be recorded already
+            runs = [entry for entry in runs if _stamp(entry) < view.name.stamp]
         if runs:
             self._done = _stamp(runs[-1])
 

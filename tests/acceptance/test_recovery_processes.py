@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from spoolq import Spool, config, names
+from spoolq import Spool, config, control, names
+from spoolq.errors import Busy
 from spoolq.job import MAX_FILE, Job
 from tests.conftest import entries, environment, wait_until
 from tests.leftovers import SHED, command, end_quietly, is_alive, pid_in
@@ -149,16 +150,21 @@ main()
 """
 
 
-def dies(spool, patch):
-    """Run a worker that kills itself at a point of its work."""
+def patched(spool, patch):
+    """Run a worker whose code has been changed, to its end."""
     script = _DIES.format(patch=patch)
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", script, spool.path],
         env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=60,
     )
+
+
+def dies(spool, patch):
+    """Run a worker that kills itself at a point of its work."""
+    done = patched(spool, patch)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
 
@@ -237,6 +243,38 @@ def test_what_ignores_term_is_killed_after_the_grace(queue, spool, start_worker,
     assert not is_alive(child)
 
 
+_GIVES_UP = """
+real = spoolq.worker.Worker.turn
+
+def turn(self):
+    if os.path.exists({place!r}):
+        raise RuntimeError("a bug of ours")
+    return real(self)
+
+spoolq.worker.Worker.turn = turn
+"""
+
+
+@pytest.mark.parametrize("shed", [(), *SHED.values()], ids=["nothing", *SHED])
+def test_what_a_worker_leaves_that_gives_up_is_ended_before_the_job_runs_again_if_it_has_shed(
+    queue, spool, start_worker, tmp_path, shed
+):
+    """It leaves without a word for recovery but its directory: the slot's lock and who leads."""
+    settings(spool, grace=60)
+    place = tmp_path / "pid"
+    job_id = queue.enqueue(leaves(place, *shed))
+    done = patched(spool, _GIVES_UP.format(place=str(place)))
+    assert done.returncode == 3, done.stderr.decode()
+    child = pid_in(place)
+    assert is_alive(child)
+    assert start_worker("--drain").wait(60) == 0
+    await_state(spool, job_id, "completed")
+    assert not is_alive(child)
+    assert runs(spool, job_id) == ["worker lost", 0]
+    assert [entry for entry in spool.dir("logs").list() if ".a2." in entry] == []
+    assert spool.dir("workers").list() == []
+
+
 def test_orphans_wait_lets_the_command_end_by_itself_before_the_job_runs_again(
     queue, spool, start_worker, tmp_path
 ):
@@ -310,7 +348,53 @@ def test_a_worker_whose_directory_is_removed_ends_its_runs_and_fails(
     assert runs(spool, job_id) == ["worker lost", 0]
 
 
+def test_directories_that_are_removed_and_made_anew_are_used_by_a_worker_that_is_idle(
+    spool, start_worker, run_cli
+):
+    worker = start_worker()
+    run_cli("run", "true")
+    replaced = ("pending", "failed", "completed", "logs")
+    for name in replaced:
+        shutil.rmtree(os.path.join(spool.path, name))
+        os.mkdir(os.path.join(spool.path, name), 0o700)
+    for name in replaced:
+        wait_until(lambda name=name: said(worker, f"{name}/ is another directory"), name)
+    flaky = "echo attempt $SPOOLQ_ATTEMPT; [ $SPOOLQ_ATTEMPT = 2 ]"
+    done = run_cli("run", "--max-retries", "1", "--backoff-base", "0.1", flaky)
+    assert done.stdout == "attempt 1\nattempt 2\n"
+    found = {name: os.listdir(os.path.join(spool.path, name)) for name in replaced}
+    assert [len(found[name]) for name in replaced] == [0, 0, 1, 2]
+    assert worker.poll() is None
+
+
+def test_a_directory_where_a_lock_should_be_stops_nobody(queue, spool, start_worker):
+    os.makedirs(os.path.join(spool.path, "workers", "foo-1-abc", "lock"))
+    job_id = queue.enqueue(first_run_hangs())
+    first = start_worker()
+    wait_until(lambda: claims(spool), "the claim")
+    kill(first)
+    assert start_worker("--drain").wait(60) == 0
+    await_state(spool, job_id, "completed")
+
+
 # --- cancel ---------------------------------------------------------------------------------------
+
+
+def test_who_cancels_what_a_stopped_worker_runs_is_told_and_may_give_up(queue, spool, start_worker):
+    job_id = queue.enqueue("exec sleep 1000")
+    worker = start_worker()
+    wait_until(lambda: claims(spool), "the claim")
+    worker.send_signal(signal.SIGSTOP)
+    told = []
+    try:
+        with pytest.raises(Busy, match="still processing"):
+            control.cancel(spool, job_id, timeout=1.2, on_wait=told.append)
+        assert [view.id for view in told] == [job_id]
+        assert len(claims(spool)) == 1
+    finally:
+        worker.send_signal(signal.SIGCONT)
+    await_state(spool, job_id, "dead")
+    assert runs(spool, job_id) == ["cancelled"]
 
 
 def test_a_job_of_a_killed_worker_can_be_cancelled_with_no_worker_there(

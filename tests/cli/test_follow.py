@@ -1,13 +1,16 @@
 """`run` and `logs -f`: a job's output live, and its exit code."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.conftest import entries, environment
+from spoolq import control, instants, logs
+from tests import given
+from tests.conftest import DEADLINE, entries, environment
 
 
 @pytest.fixture
@@ -156,6 +159,56 @@ def test_logs_f_ends_with_the_code_of_a_job_that_has_ended(run_cli, spoolq, star
     done = run_cli("logs", "-f", "--attempt", "1", "x", check=False)
     assert (done.returncode, done.stdout) == (5, "1\n")
     assert run_cli("logs", "-f", "--attempt", "9", "x", check=False).returncode == 1
+
+
+def test_a_run_that_is_recorded_and_not_moved_is_told_once(popen, spool, clock):
+    """Its worker died, or is slow, between the record and the move: both tell of the same run."""
+    own = given.worker(spool)
+    claim = given.claim(spool, own, given.job(spool, "pending", given.named(clock)), clock)
+    record = given.record(spool, claim, clock, exit_code=0)
+    given.write(spool, "processing", str(claim), record.data)
+    given.write(spool, "logs", str(logs.log_name(claim)), "once\n")
+    follower = popen("logs", "-f", "j1")
+    assert select.select([follower.stdout], [], [], DEADLINE)[0], "it prints nothing"
+    assert follower.stdout.readline() == "once\n"
+    assert spool.finish_move(claim, record.state, record.stamp, record.attempt)
+    out, _ = follower.communicate(timeout=DEADLINE)
+    assert (follower.returncode, out) == (0, "")
+
+
+def test_a_run_that_came_and_was_recorded_between_two_looks_is_told_once(popen, spool, clock):
+    """The job is followed while it waits, and seen next when its run is recorded and not moved."""
+    own = given.worker(spool)
+    name = given.job(spool, "pending", given.named(clock))
+    follower = popen("logs", "-f", "j1")
+    assert "it waits for a free slot" in follower.stderr.readline()
+    stamp = instants.to_stamp(instants.later(clock(), 0.001))
+    claim = name._replace(stamp=stamp, attempt=1, worker=own.name, slot="0")
+    given.write(spool, "logs", str(logs.log_name(claim)), "once\n")
+    history = [given.entry(claim, clock, exit_code=0)]
+    ended = given.job(spool, "tmp", name, history=history)
+    spool.dir("tmp").rename(str(ended), spool.dir("pending"), str(name))
+    assert given.claim(spool, own, name, clock) == claim
+    assert follower.stdout.readline() == "once\n"
+    assert "attempt 1 of 4: it succeeded" in follower.stderr.readline()
+    spool.finish_move(claim, "completed", stamp, 1)
+    out, _ = follower.communicate(timeout=DEADLINE)
+    assert (follower.returncode, out) == (0, "")
+
+
+def test_a_run_that_is_recorded_while_it_is_followed_is_told_once(popen, spool, clock):
+    own = given.worker(spool)
+    claim = given.claim(spool, own, given.job(spool, "pending", given.named(clock)), clock)
+    given.write(spool, "logs", str(logs.log_name(claim)), "once\n")
+    follower = popen("logs", "-f", "j1")
+    assert follower.stdout.readline() == "once\n"
+    spool.finish(own.dir, [given.record(spool, claim, clock, exit_code=3)], "none")
+    assert select.select([follower.stderr], [], [], DEADLINE)[0], "it says nothing of the end"
+    assert "exit code 3" in follower.stderr.readline()
+    control.cancel(spool, "j1")
+    out, err = follower.communicate(timeout=DEADLINE)
+    assert out == ""
+    assert "job j1 is dead: cancelled" in err
 
 
 def test_logs_f_waits_for_a_job_that_waits(popen, spoolq, start_worker):

@@ -210,3 +210,14 @@ def test_verbs_options_states_keys_and_ids_complete(spoolq, spool):
     assert complete(spool, "config", "get", "max") == ["max_retries"]
     assert complete(spool, "show", "night") == ["night-2", "night-1"]
     assert complete(spool, "show", "nothing") == []
+
+
+def test_a_spool_of_a_format_that_is_not_known_is_left_alone(spoolq, spool):
+    with open(os.path.join(spool.path, "config.json"), "w", encoding="utf-8") as file:
+        file.write('{"format": 2}')
+    for args in (["enqueue", "true"], ["run", "true"], ["worker", "start", "--drain"]):
+        done = spoolq(*args, code=1)
+        assert "this spool has format 2, and this spoolq knows 1 only" in done.err
+        assert "hint: update spoolq" in done.err
+    assert entries(spool, "pending") == []
+    assert spool.dir("workers").list() == []

@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import subprocess
+import threading
 import time
 
 import pytest
@@ -16,7 +17,15 @@ from spoolq.executors.local import LocalExecutor
 from spoolq.job import Job
 from spoolq.processes import Marks, find
 from tests.conftest import wait_until
-from tests.leftovers import SHED, command, end_quietly, is_alive, pid_in, state_of
+from tests.leftovers import (
+    SHED,
+    command,
+    end_quietly,
+    is_alive,
+    no_descriptor_left,
+    pid_in,
+    state_of,
+)
 
 
 class Bench:
@@ -438,6 +447,86 @@ def test_only_what_belongs_to_the_run_is_ended(bench, tmp_path):
     bench.await_end(run)
     assert [is_alive(pid) for pid in pids] == [True, False]
     assert bench.executor.running() == (other,)
+
+
+@pytest.mark.parametrize("leader", [True, False], ids=["its_leader_lives", "its_leader_is_gone"])
+def test_a_run_is_not_over_while_nobody_can_look_for_what_is_left(bench, tmp_path, leader):
+    run = bench.start(command(tmp_path / "pid", deaf=True), {"grace": 0.1})
+    child = pid_in(tmp_path / "pid")
+    bench.executor.end(run.claim, "cancelled")
+    if not leader:
+        pid = bench.executor._children[run.claim].process.pid
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(pid), "its end")
+    with no_descriptor_left():
+        for _ in range(3):
+            assert bench.executor.ended() == []
+            patience = bench.executor.patience()
+            assert patience > 0
+            bench.bell.wait(patience)
+    assert bench.executor.running() == (run,)
+    assert is_alive(child)
+    bench.await_end(run)
+    assert not is_alive(child)
+
+
+def test_who_waits_for_a_child_that_ignores_term_does_not_spin_when_the_leader_is_gone(
+    bench, tmp_path, monkeypatch
+):
+    run = bench.start(command(tmp_path / "pid", deaf=True), {"grace": 1})
+    child = pid_in(tmp_path / "pid")
+    waits = []
+    real = bench.bell.wait
+    monkeypatch.setattr(bench.bell, "wait", lambda seconds: waits.append(seconds) or real(seconds))
+    bench.executor.end(run.claim, "cancelled")
+    assert bench.await_end(run).error == "cancelled"
+    assert not is_alive(child)
+    assert 1 < len(waits) < 30
+
+
+# --- an end that does not ring --------------------------------------------------------------------
+
+
+def _no_watch(bench, patch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    patch.setattr(bench.bell, "watch", refuse)
+
+
+def _no_thread(bench, patch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    patch.setattr(platform, "pidfd_open", lambda pid: None)
+    patch.setattr(threading.Thread, "start", refuse)
+
+
+def _no_pidfd(bench, patch):
+    def refuse(_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    patch.setattr(platform, "pidfd_open", refuse)
+
+
+@pytest.mark.parametrize("spoil", [_no_watch, _no_thread, _no_pidfd], ids=lambda f: f.__name__)
+def test_a_run_whose_end_cannot_ring_is_started_and_its_end_is_seen_a_round_later(
+    bench, monkeypatch, tmp_path, spoil
+):
+    bench.end_of("true")
+    before = sorted(os.listdir("/proc/self/fd"))
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with monkeypatch.context() as patch:
+        spoil(bench, patch)
+        run = bench.start(f"read x < {gate}; exit 3")
+    assert bench.executor.running() == (run,)
+    assert bench.executor.ended() == []
+    gate.write_text("go\n")
+    (ended,) = wait_until(bench.executor.ended, "its end")
+    assert (ended.run, ended.exit_code, ended.error) == (run, 3, None)
+    os.close(run.slot)
+    assert sorted(os.listdir("/proc/self/fd")) == before
 
 
 # --- daemons --------------------------------------------------------------------------------------

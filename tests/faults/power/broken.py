@@ -1,0 +1,37 @@
+"""A worse spoolq for the guest: `broken.py RULE ARGS` runs the command line with one sync left out.
+
+These are the negative controls: a campaign that cannot tell them from spoolq proves nothing.
+"""
+
+import sys
+
+from spoolq import fsio, platform, spool
+from spoolq.cli.main import main
+
+
+def _file():
+    """Leave out the sync of a new job's data, alone or shared."""
+    fsio.sync_data = lambda descriptor: None
+    platform.sync_filesystem = lambda descriptor: True
+
+
+def _directory():
+    """Leave out the sync of the directory that a name came into."""
+    fsio.Dir.sync = lambda self: None
+
+
+def _record():
+    """Leave out the sync of an outcome's data before it is renamed over the claim."""
+    honest = spool.write_together
+
+    def unsynced(directory, files, *, sync):
+        return honest(directory, files, sync=sync and not any(".outcome" in f for f in files))
+
+    spool.write_together = unsynced
+
+
+RULES = {"no-file-sync": _file, "no-directory-sync": _directory, "no-record-sync": _record}
+
+if __name__ == "__main__":
+    RULES[sys.argv.pop(1)]()
+    sys.exit(main())

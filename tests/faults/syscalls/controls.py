@@ -1,0 +1,127 @@
+"""Negative controls: a worse spoolq as a process of its own, or a kernel that lies.
+
+A `sitecustomize` that comes first in PYTHONPATH makes the program a worse one as Python starts; it
+takes the variants of the fault loop's controls, and two of its own.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from typing import List, NamedTuple, Sequence
+
+from spoolq import fsio, lease, recovery, spool
+
+from .. import controls as loop_controls
+from . import campaign, plan
+from .operations import OPERATIONS
+from .plan import AFTER, BEFORE, Case
+
+_SITE = """from tests.faults.syscalls import controls
+controls.spoil({name!r})
+"""
+_spoiled: List[contextlib.AbstractContextManager] = []
+
+
+class Control(NamedTuple):
+    """A rule that is broken, and where that has to show."""
+
+    name: str
+    operation: str
+    calls: Sequence[str]
+    most: int = 6
+    since: str = ""  # only from the first call of this name on
+    within: str = ""  # only in this directory
+    in_recovery: bool = False  # the worker that recovers is the worse one
+
+
+CONTROLS = [
+    Control("moved before it is recorded", "run to completed", ["openat"], within="outcome"),
+    Control("a job is written where it waits", "enqueue 3", ["write"], within="pending"),
+    Control("a claim is a link and an unlink", "run to completed", ["unlinkat"], within="pending"),
+    Control("a takeover copies and unlinks", "recover", ["write", "unlinkat"], within="processing"),
+    Control("a recorded outcome is not looked for", "recover", ["exit_group"]),
+    Control("an id is told before its job is there", "enqueue one", ["renameat2"]),
+    Control(
+        "what is left of a run is not ended",
+        "be cancelled",
+        ["close", "write", "openat"],
+        since="vfork",
+        in_recovery=True,
+    ),
+    Control("a kernel that drops four bytes", "enqueue 3", ["write"]),
+]
+
+
+def spoil(name: str) -> None:
+    """Make the spoolq of this process the worse one."""
+    for control in loop_controls.CONTROLS:
+        if control.name == name:
+            context = control.variant()
+            context.__enter__()
+            _spoiled.append(context)  # or it would end with its last reference
+    if name == "an id is told before its job is there":
+        _tell_early()
+    if name == "what is left of a run is not ended":
+        recovery.find_all = lambda marks: [[] for _ in marks]
+        lease_probe = lease.probe
+        lease.probe = lambda spool, worker, lock="lock": (
+            "free" if lock != "lock" else lease_probe(spool, worker)
+        )
+
+
+def _tell_early() -> None:
+    write_together = fsio.write_together
+
+    def worse(directory, files, *, sync):
+        for filename in files:
+            sys.stdout.write(filename.split(".")[3] + "\n")
+        sys.stdout.flush()
+        write_together(directory, files, sync=sync)
+
+    spool.write_together = worse
+
+
+def caught(control: Control) -> int:
+    """Run some cases on the worse spoolq and return how many noticed."""
+    operation = next(one for one in OPERATIONS if one.name == control.operation)
+    with tempfile.TemporaryDirectory(prefix="spoolq-worse-", dir=campaign.scratch()) as top:
+        first = os.path.join(top, "first")
+        os.mkdir(first)
+        with open(os.path.join(first, "sitecustomize.py"), "w", encoding="ascii") as file:
+            file.write(_SITE.format(name=control.name))
+        prepared = campaign.prepare(operation, top, "" if control.in_recovery else first)
+        if control.in_recovery:
+            prepared = prepared._replace(recovers_with=first)
+        cases = plan.cases(operation.name, prepared.trace, spawns=False)
+        if "kernel" in control.name:
+            chosen = [_lying(case) for case in cases if case.kind == plan.ZERO]
+        else:
+            chosen = _chosen(control, cases)
+        tries = campaign.try_all([prepared], _spread(chosen, control.most))
+    return sum(bool(done.wrong) for done in tries) + bool(prepared.wrong)
+
+
+def _chosen(control: Control, cases: List[Case]) -> List[Case]:
+    if control.since:
+        first = next(at for at, case in enumerate(cases) if case.call == control.since)
+        cases = cases[first + 1 :]
+    return [
+        case
+        for case in cases
+        if case.kind in (BEFORE, AFTER)
+        and case.call in control.calls
+        and control.within in case.text
+    ]
+
+
+def _lying(case: Case) -> Case:
+    """Return a case in which a write says that it wrote four bytes, and wrote none."""
+    options = [option.replace("retval=0", "retval=4") for option in case.options]
+    return case._replace(options=tuple(options))
+
+
+def _spread(cases: List[Case], most: int) -> List[Case]:
+    """Return at most so many cases, evenly from first to last."""
+    step = max(1, -(-len(cases) // most))
+    return cases[::step]

@@ -1,0 +1,319 @@
+"""The operations: how the spool is prepared, the command that is traced, and what must come of it.
+
+Spools are prepared by the program itself. A job's command notes its start and its end in a file of
+the job, under a lock of its own that it holds all the while, so that a second run beside it shows.
+"""
+
+import json
+import os
+import subprocess
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from .tracing import PROGRAM, environment, strace
+
+DEADLINE = 20.0
+SETTINGS = {"format": 1, "backoff_base": 0.05, "settle": 0.2, "grace": 0.5}
+_TWIN = 'exec 9>>"$R/$SPOOLQ_JOB_ID.lock"; flock -n 9 || echo overlap >>"$R/$SPOOLQ_JOB_ID.runs"; '
+_START = 'echo "start $SPOOLQ_ATTEMPT" >>"$R/$SPOOLQ_JOB_ID.runs"; '
+_END = 'echo end >>"$R/$SPOOLQ_JOB_ID.runs"'
+
+
+class Place(NamedTuple):
+    """A spool and the notes of its jobs, in a directory that can be copied."""
+
+    top: str
+    first: str = ""  # a directory that comes first in PYTHONPATH: a worse spoolq
+
+    @property
+    def spool(self) -> str:
+        return os.path.join(self.top, "spool")
+
+    @property
+    def runs(self) -> str:
+        return os.path.join(self.top, "runs")
+
+    def environment(self) -> Dict[str, str]:
+        return environment(self.runs, first=self.first)
+
+    def command(self, *arguments: str) -> List[str]:
+        return [*PROGRAM, "--spool", self.spool, *arguments]
+
+    def spoolq(self, *arguments: str, stdin: str = "", check: bool = True) -> Any:
+        """Run spoolq, untraced, to its end."""
+        done = subprocess.run(
+            self.command(*arguments),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=self.environment(),
+            timeout=DEADLINE,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{arguments} exited {done.returncode}: {done.stderr}")
+        return done
+
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start spoolq beside what is tried."""
+        log = open(os.path.join(self.top, "beside.log"), "ab")
+        with log:
+            return subprocess.Popen(
+                self.command(*arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environment(),
+                start_new_session=True,
+            )
+
+    def noted(self, job_id: str) -> List[str]:
+        """Return the notes of a job's runs."""
+        try:
+            with open(os.path.join(self.runs, job_id + ".runs"), encoding="ascii") as file:
+                return file.read().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def names(self, state: str) -> List[str]:
+        return [entry for entry in os.listdir(os.path.join(self.spool, state)) if entry[0] != "."]
+
+
+class Told(NamedTuple):
+    """What a traced command said, and what somebody beside it was told."""
+
+    code: Optional[int]  # None: it was killed, by the fault or because it went on
+    out: str
+    err: str
+    beside: Any
+
+
+class Operation(NamedTuple):
+    """One thing that spoolq does, tried as a process of its own."""
+
+    name: str
+    prepare: Callable[[Place], None]
+    arguments: Sequence[str]
+    stdin: str = ""
+    ends: Dict[str, Tuple[str, ...]] = {}  # where each prepared job may be in the end
+    is_worker: bool = False
+    spawns: bool = False
+    around: Optional[Tuple[str, ...]] = None  # a worker that runs beside, untraced
+    beside: Optional[Callable[[Place, "subprocess.Popen[bytes]", int], Any]] = None
+    drops: Sequence[bytes] = ()
+    gone: Sequence[str] = ()
+    forgiven: Sequence[str] = ()
+    new: int = 0  # how many ids are printed where all goes well
+
+
+def body(what: str) -> str:
+    """Return a command that notes its runs and does `what` in between."""
+    return _TWIN + _START + what + _END
+
+
+def job(job_id: str, what: str = "sleep 0.01; ", **fields: Any) -> str:
+    """Return a job as a line of JSON."""
+    return json.dumps({"command": body(what), "id": job_id, **fields})
+
+
+_SLOW = '[ -e "$R/first" ] || { : >"$R/first"; sleep 30; }; '  # slow the first time alone
+_FAILS = 'n=$(grep -c start "$R/$SPOOLQ_JOB_ID.runs"); echo no; [ "$n" -ge 2 ] || exit 1; '
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 4.0) -> bool:
+    """Wait for a condition, and say whether it came."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _fresh(place: Place) -> None:
+    place.spoolq("init")
+    os.mkdir(place.runs)
+    with open(os.path.join(place.spool, "config.json"), "w", encoding="ascii") as file:
+        json.dump(SETTINGS, file, indent=2)
+
+
+def _waiting(*jobs: str) -> Callable[[Place], None]:
+    def prepare(place: Place) -> None:
+        _fresh(place)
+        place.spoolq("enqueue", "-", stdin="\n".join(jobs) + "\n")
+
+    return prepare
+
+
+def _drop(data: bytes) -> Callable[[Place], None]:
+    def prepare(place: Place) -> None:
+        _fresh(place)
+        with open(os.path.join(place.spool, "pending", "drop.json"), "wb") as file:
+            file.write(data)
+
+    return prepare
+
+
+DROP = json.dumps({"command": body(""), "id": "d1"}).encode("ascii")
+BAD = b'{"command": "echo'
+
+
+def _lost(place: Place) -> None:
+    """Leave a claim of a worker that was killed, and one whose outcome was recorded already."""
+    _waiting(job("j1"))(place)
+    out = os.path.join(place.top, "strace")
+    kill = ["-e", "trace=renameat2", "-e", "inject=renameat2:signal=SIGKILL:when=1"]
+    command = strace(kill, out) + place.command("worker", "start", "--drain")
+    subprocess.run(command, env=place.environment(), capture_output=True, timeout=DEADLINE)
+    place.spoolq("enqueue", job("j2"))
+    kill = ["-e", "trace=vfork", "-e", "inject=vfork:signal=SIGKILL:when=1"]
+    # The second worker would move the first one's claim; it is killed before it looks that far.
+    kept = os.path.join(place.spool, "processing")
+    aside = os.path.join(place.top, "aside")
+    os.mkdir(aside)
+    for entry in os.listdir(kept):
+        os.rename(os.path.join(kept, entry), os.path.join(aside, entry))
+    workers = place.names("workers")
+    os.rename(os.path.join(place.spool, "workers", workers[0]), os.path.join(aside, "worker"))
+    command = strace(kill, out) + place.command("worker", "start", "--drain")
+    subprocess.run(command, env=place.environment(), capture_output=True, timeout=DEADLINE)
+    os.rename(os.path.join(aside, "worker"), os.path.join(place.spool, "workers", workers[0]))
+    for entry in os.listdir(aside):
+        os.rename(os.path.join(aside, entry), os.path.join(kept, entry))
+    os.rmdir(aside)
+    assert len(place.names("processing")) == 2 and len(place.names("workers")) == 2
+
+
+def _done(*jobs: str) -> Callable[[Place], None]:
+    def prepare(place: Place) -> None:
+        _waiting(*jobs)(place)
+        place.spoolq("worker", "start", "--drain")
+
+    return prepare
+
+
+# --- what happens beside a traced worker ----------------------------------------------------------
+
+
+def _end(place: Place, traced: "subprocess.Popen[bytes]", pid: int) -> None:
+    os.kill(pid, 15)
+
+
+def _stop_when_up(place: Place, traced: "subprocess.Popen[bytes]", pid: int) -> None:
+    if wait_for(lambda: place.names("workers") or traced.poll() is not None, 2.0):
+        time.sleep(0.1)
+    if traced.poll() is None:
+        _end(place, traced, pid)
+
+
+def _when_running(what: Sequence[str]) -> Callable[..., Any]:
+    def beside(place: Place, traced: "subprocess.Popen[bytes]", pid: int) -> Any:
+        wait_for(lambda: place.noted("j1") or traced.poll() is not None, 2.5)
+        if traced.poll() is not None:
+            return None
+        asked = place.start(*what)
+        wait_for(lambda: asked.poll() is not None or traced.poll() is not None, 4.0)
+        time.sleep(0.1)
+        code = asked.poll()
+        if code is None:
+            asked.kill()
+            asked.wait()
+        if traced.poll() is None and what[0] == "cancel":
+            _end(place, traced, pid)
+        return code
+
+    return beside
+
+
+_DRAIN = ("worker", "start", "--drain")
+_ONE = {"arguments": ("enqueue", body("")), "new": 1}
+
+OPERATIONS = [
+    Operation("enqueue one", _fresh, **_ONE),
+    Operation("enqueue an id", _fresh, ("enqueue", "--id", "given", body("")), new=1),
+    Operation("enqueue 3", _fresh, ("enqueue", "-"), (body("") + "\n") * 3, new=3),
+    Operation("enqueue 30", _fresh, ("enqueue", "-"), (body("") + "\n") * 30, new=30),
+    Operation(
+        "adopt",
+        _drop(DROP),
+        _DRAIN,
+        ends={"d1": ("completed",)},
+        is_worker=True,
+        spawns=True,
+        drops=(DROP,),
+    ),
+    Operation("bury", _drop(BAD), _DRAIN, is_worker=True, drops=(BAD,)),
+    Operation(
+        "run to completed",
+        _waiting(job("j1"), job("j2")),
+        _DRAIN,
+        ends={"j1": ("completed",), "j2": ("completed",)},
+        is_worker=True,
+        spawns=True,
+    ),
+    Operation(
+        "run to failed, promote, run",
+        _waiting(job("j1", _FAILS)),
+        _DRAIN,
+        ends={"j1": ("completed",)},
+        is_worker=True,
+    ),
+    Operation(
+        "run to dead",
+        _waiting(job("j1", "echo no; exit 3; ", max_retries=0)),
+        _DRAIN,
+        ends={"j1": ("dead",)},
+        is_worker=True,
+    ),
+    Operation(
+        "recover",
+        _lost,
+        _DRAIN,
+        ends={"j1": ("completed",), "j2": ("completed",)},
+        is_worker=True,
+    ),
+    Operation(
+        "cancel waiting",
+        _waiting(job("j1")),
+        ("cancel", "j1"),
+        ends={"j1": ("completed", "dead")},
+    ),
+    Operation(
+        "cancel running",
+        _waiting(job("j1", _SLOW)),
+        ("cancel", "j1"),
+        ends={"j1": ("completed", "dead")},
+        around=("j1",),
+    ),
+    Operation(
+        "be cancelled",
+        _waiting(job("j1", _SLOW)),
+        ("worker", "start"),
+        ends={"j1": ("completed", "dead")},
+        is_worker=True,
+        beside=_when_running(("cancel", "j1")),
+    ),
+    Operation(
+        "be stopped now",
+        _waiting(job("j1", _SLOW)),
+        ("worker", "start"),
+        ends={"j1": ("completed",)},
+        is_worker=True,
+        beside=_when_running(("worker", "stop", "--now")),
+    ),
+    Operation(
+        "dlq retry",
+        _done(job("j1", _FAILS, max_retries=0)),
+        ("dlq", "retry", "j1"),
+        ends={"j1": ("completed", "dead")},
+        forgiven=("j1",),
+    ),
+    Operation("config set", _waiting(job("j1")), ("config", "set", "max_retries", "7")),
+    Operation(
+        "purge",
+        _done(job("j1"), job("j2")),
+        ("purge", "--yes"),
+        gone=("j1", "j2"),
+    ),
+    Operation("worker start", _fresh, ("worker", "start"), is_worker=True, beside=_stop_when_up),
+    Operation("worker stop", _fresh, ("worker", "stop"), around=()),
+]

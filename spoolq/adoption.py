@@ -21,6 +21,7 @@ from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
 
+_MANY = 1000  # files of which it is remembered what was said
 _PAUSE = 1.0  # seconds after which a file that could not be looked at is looked at again
 
 
@@ -90,8 +91,9 @@ class Intake:
         self._clock = clock
         self._monotonic = monotonic
         self._doubts: Dict[str, _Doubt] = {}
-        # Since when, what was in the way, and whether that is merely somebody at work.
-        self._put_off: Dict[str, Tuple[float, str, bool]] = {}
+        # Since when, and whether merely because somebody is at work.
+        self._put_off: Dict[str, Tuple[float, bool]] = {}
+        self._said: Dict[str, str] = {}  # what was said to be in the way of which file
 
     def doubts(self, filename: str) -> bool:
         """Say whether this file does not parse, or cannot be dealt with, and is watched."""
@@ -99,7 +101,7 @@ class Intake:
 
     def is_idle(self) -> bool:
         """Say whether nothing is watched that may yet become a job soon."""
-        return not self._doubts and not any(busy for _, _, busy in self._put_off.values())
+        return not self._doubts and not any(busy for _, busy in self._put_off.values())
 
     def ripe(self, settings: Settings) -> List[str]:
         """Return the watched files that have stood still for long enough to be judged.
@@ -168,14 +170,19 @@ class Intake:
         self._doubts.pop(filename, None)
         reason = getattr(error, "strerror", None) or str(error)
         busy = isinstance(error, Busy)
-        if self._put_off.get(filename, (0.0, "", False))[1] != reason and not busy:
+        if self._said.get(filename) != reason and not busy:
+            if len(self._said) > _MANY:
+                self._said.clear()
+            self._said[filename] = reason
             logger.warning("pending/%s: %s; trying again", filename, reason)
-        self._put_off[filename] = (self._monotonic(), reason, busy)
+        self._put_off[filename] = (self._monotonic(), busy)
 
     # --- inside -----------------------------------------------------------------------------------
 
     def _is_unchanged(self, filename: str, settings: Settings) -> bool:
         """Say whether a watched file need not be read again yet."""
+        if filename in self._put_off:
+            return self._monotonic() - self._put_off[filename][0] < _PAUSE
         seen = self._doubts.get(filename)
         if seen is None or self._monotonic() - seen.since >= settings.settle:
             return False

@@ -14,6 +14,11 @@ def printable(text: str) -> str:
     )
 
 
+def shortened(text: str, width: int) -> str:
+    """Return text of at most `width` characters."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
 def closest(word: str, words: Iterable[str]) -> Optional[str]:
     """Return the one of `words` that was meant, or None; difflib is for mistakes alone."""
     from difflib import get_close_matches

@@ -29,6 +29,7 @@ from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.recovery import Recovery, record_of
 from spoolq.spool import Record, SpoolDir
+from spoolq.text import shortened
 
 TICK = 1.0
 OUTPUT_KEPT = 2048  # bytes of a failed run's output that its record keeps
@@ -248,14 +249,12 @@ class Worker:
         started = False
         try:
             stamp = instants.to_stamp(self._clock())
-            try:
-                claim = self._spool.claim(filename, name, stamp, self._lease.name, str(number))
-            except PermissionError as error:  # this file alone: the others get their turn
-                self._intake.put_off(filename, error)
-                return
+            claim = self._spool.claim(filename, name, stamp, self._lease.name, str(number))
             if claim is not None:
                 self._unsynced_claims = True
                 started = self._start(claim, name, slot, settings)
+        except PermissionError as error:  # this file alone: the others get their turn
+            self._intake.put_off(filename, error)
         finally:
             if not started:
                 let_go(slot)
@@ -288,7 +287,8 @@ class Worker:
             logger.warning("%s; trying again", error)
             return False
         attempts = 1 + settings.policy(job).max_retries
-        line = _command_line(job.command)
+        line = job.command if isinstance(job.command, str) else " ".join(job.command)
+        line = shortened(line, 200)
         logger.info("%s attempt %d of %d: %s", claim.id, claim.attempt, attempts, line)
         return True
 
@@ -392,11 +392,6 @@ class Worker:
         if not self._drain or any(map(names.is_job, self._spool.dir("processing").list())):
             return False  # looked at first: what others run may fail, and wait for its retry
         return self._agenda.is_empty(self._live.current)
-
-
-def _command_line(command: str | List[str]) -> str:
-    text = command if isinstance(command, str) else " ".join(command)
-    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _how(entry: Entry) -> str:

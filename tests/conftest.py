@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from spoolq.logs import logger
 from spoolq.spool import SpoolDir
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -34,6 +35,15 @@ def _no_default_spool(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     yield
     assert not nowhere.exists(), "the test used the default spool"
+
+
+@pytest.fixture(autouse=True)
+def _log_lines_as_before():
+    """Take back what a verb that is called in this process does to spoolq's own log lines."""
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], level, logger.propagate = before
+    logger.setLevel(level)  # by assignment, what was enabled would stay so
 
 
 @pytest.fixture

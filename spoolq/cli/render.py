@@ -64,11 +64,6 @@ def painted(text: str, style: str, stream: Optional[IO[str]]) -> str:
     return f"\x1b[{codes}m{text}\x1b[0m"
 
 
-def shortened(text: str, width: int) -> str:
-    """Return text of at most `width` characters."""
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
 def stdout() -> Optional[IO[str]]:
     """Return where data goes."""
     return sys.stdout

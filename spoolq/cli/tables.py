@@ -14,6 +14,7 @@ from spoolq.cli.render import STATE_STYLE, Cell
 from spoolq.fields import FIELDS
 from spoolq.job import Entry
 from spoolq.names import Name
+from spoolq.text import shortened
 from spoolq.views import JobView, WorkerView
 
 _LINE = 100  # characters of a command where it is not what was asked for
@@ -115,7 +116,7 @@ def run_line(spool: api.Spool, claim: Name) -> str:
     seconds = max((instants.now() - claim.at).total_seconds(), 0)
     if view is None or view.job is None:
         return f"{claim.id} attempt {claim.attempt}, for {times.length(seconds)}"
-    line = render.shortened(what(view), _LINE)
+    line = shortened(what(view), _LINE)
     return f"{claim.id} attempt {attempts(view)}, for {times.length(seconds)}: {line}"
 
 

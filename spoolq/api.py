@@ -1,11 +1,13 @@
 """The Python front door: a spool to enqueue into, to look at and to act on.
 
-from spoolq import Spool
+    from spoolq import Spool
 
-spool = Spool("spool", create=True)
-job_id = spool.enqueue("make report", tags=["nightly"], max_retries=5)
-job = spool.wait([job_id])[0]
-print(job.state, job.last_run.get("exit_code"))
+    spool = Spool("spool", create=True)
+    job_id = spool.enqueue("make report", tags=["nightly"], max_retries=5)
+    job = spool.wait([job_id])[0]
+    print(job.state, job.last_run.get("exit_code"))
+
+`spoolq` re-exports it, and imports it on first use.
 """
 
 from __future__ import annotations
@@ -186,12 +188,11 @@ class Spool:
         pause = _SHORTEST_POLL
         while True:
             left = [job_id for job_id in wanted if job_id not in ended]
-            places = self.dir.locate(left)
-            for job_id in left:
-                if job_id in places and places[job_id][0] not in ("completed", "dead"):
+            for job_id, state in views.states_of(self.dir, left).items():
+                if state not in ("completed", "dead"):
                     continue
-                view = views.find(self.dir, job_id)  # says so where there is none
-                if view.state in ("completed", "dead"):
+                view = views.find(self.dir, job_id)
+                if view.state == state:  # else it has been retried meanwhile
                     ended[job_id] = view
                     pause = _SHORTEST_POLL
             if len(ended) == len(set(wanted)):

@@ -141,17 +141,8 @@ def _ask_its_worker(spool: SpoolDir, view: JobView, clock: Clock) -> None:
         recover_now(spool, clock)
         time.sleep(_POLL)  # what is left of its run may be waited for
         return
-    try:
-        directory = spool.dir("workers").sub(claim.worker)
-        try:
-            directory.write(f"cancel.{claim.id}", b"", sync=False)
-            spool.ring()
-        except FileExistsError:
-            pass  # asked for already
-        finally:
-            directory.close()
-    except FileNotFoundError:
-        return  # the worker has just left
+    if _request(spool, claim.worker, f"cancel.{claim.id}"):
+        spool.ring()
     time.sleep(_POLL)
 
 
@@ -240,7 +231,8 @@ def stop(spool: SpoolDir, wanted: Iterable[str], *, interrupt: bool) -> List[str
     return chosen or alive
 
 
-def _request(spool: SpoolDir, worker: str, request: str) -> None:
+def _request(spool: SpoolDir, worker: str, request: str) -> bool:
+    """Ask something of a worker; False if it has left, or has been asked already."""
     try:
         directory = spool.dir("workers").sub(worker)
         try:
@@ -248,9 +240,10 @@ def _request(spool: SpoolDir, worker: str, request: str) -> None:
         finally:
             directory.close()
     except (FileNotFoundError, FileExistsError):
-        return  # it has left, or has been asked
+        return False
     except OSError as error:
         raise storage_error(error, spool.path) from error
+    return True
 
 
 def pause(spool: SpoolDir) -> bool:

@@ -18,6 +18,7 @@ import os
 from typing import Any, Dict, List, Optional
 
 from spoolq import locks, names, platform
+from spoolq.errors import InvalidJob
 from spoolq.fsio import Dir, read_all, write_all
 from spoolq.layout import translated
 from spoolq.spool import SpoolDir
@@ -172,9 +173,7 @@ def _read_json(spool: SpoolDir, worker: str, filename: str, **must_have: str) ->
             value = json.loads(read_all(descriptor, _CARD_SIZE))
         finally:
             os.close(descriptor)
-    except Exception as error:
-        if isinstance(error, MemoryError):
-            raise
+    except (OSError, ValueError, InvalidJob):
         return {}  # half-written or foreign: it says nothing
     finally:
         directory.close()

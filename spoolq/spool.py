@@ -103,17 +103,17 @@ class SpoolDir(Layout):
         sync = durability != "none"
         published: List[str] = []
         tmp, pending = self.dir("tmp"), self.dir("pending")
-        waiting = [str(name) for name in files]
+        named = {str(name): data for name, data in files.items()}
         with translated(tmp.path):
-            write_together(tmp, {str(name): data for name, data in files.items()}, sync=sync)
+            write_together(tmp, named, sync=sync)
         try:
-            for name in files:
-                tmp.publish(str(name), pending, str(name))
+            for filename, name in zip(named, files):
+                tmp.publish(filename, pending, filename)
                 published.append(name.id)
             if sync:
                 pending.sync()
         except OSError as error:
-            for filename in waiting[len(published) :]:
+            for filename in [*named][len(published) :]:
                 tmp.tidy(filename)
             if not published:
                 raise storage_error(error, pending.path) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import os
 from datetime import datetime
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from spoolq import config, instants, lease, names
 from spoolq.config import Settings
@@ -279,6 +279,20 @@ def find(spool: SpoolDir, job_id: str) -> JobView:
         if view is not None:
             return view
     raise NotFound(f"there is no job {job_id!r} in {spool.path}", hint="spoolq list shows them")
+
+
+def states_of(spool: SpoolDir, job_ids: Iterable[str]) -> Dict[str, str]:
+    """Return the state of each of these jobs, with one look for them all.
+
+    Raises:
+        NotFound: there is no such job, after a second look.
+    """
+    wanted = list(job_ids)
+    places = spool.locate(wanted)
+    return {
+        job_id: places[job_id][0] if job_id in places else find(spool, job_id).state
+        for job_id in wanted
+    }
 
 
 def _stray(spool: SpoolDir, filename: str) -> Optional[Tuple[str, str]]:

@@ -353,13 +353,13 @@ class Worker:
         report = self._spool.finish(self._lease.dir, records, self._live.current.durability)
         for claim, name in report.done.items():
             unfinished = self._unfinished.pop(claim)
+            if unfinished.slot is not None:
+                let_go(unfinished.slot)
             # RACE: the job may be retried, and claimed here again, as soon as it has moved; the
             # request is not for that run (test_one_cancel_request_cancels_one_run).
             if claim.id in self._cancelling:
                 self._cancelling.discard(claim.id)
-                self._lease.dir.discard(f"cancel.{claim.id}")
-            if unfinished.slot is not None:
-                let_go(unfinished.slot)
+                self._lease.dir.tidy(f"cancel.{claim.id}")
             if name is None:
                 logger.warning("%s: the claim was taken away; its end is not recorded", claim.id)
                 continue

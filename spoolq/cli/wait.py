@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import nullcontext
-from typing import Any, Dict, List, Optional, Sequence, Set
+from typing import Any, Dict, List, Optional, Protocol, Sequence, Set
 
 import click
 
@@ -67,19 +67,17 @@ def _tagged(spool: api.Spool, tag: str) -> List[str]:
     return ids
 
 
-class _Waiting:
+class _Waiting(Protocol):
     """What is waited for."""
 
     def look(self) -> tuple[int, int]:
         """Return how many have ended, and of how many."""
-        raise NotImplementedError
 
     def dead(self) -> List[str]:
         """Return the ids of those that died."""
-        raise NotImplementedError
 
 
-class _ForJobs(_Waiting):
+class _ForJobs:
     """Until each of these is completed or dead."""
 
     def __init__(self, spool: api.Spool, ids: Sequence[str]) -> None:
@@ -90,13 +88,7 @@ class _ForJobs(_Waiting):
     def look(self) -> tuple[int, int]:
         """Look at those that had not ended."""
         left = [job_id for job_id in self._ids if job_id not in self._ended]
-        found = self._spool.dir.locate(left)
-        for job_id in left:
-            if job_id not in found and names.is_id(job_id):
-                raise NotFound(f"job {job_id} is no longer there")
-            state = (
-                found[job_id][0] if job_id in found else views.find(self._spool.dir, job_id).state
-            )
+        for job_id, state in views.states_of(self._spool.dir, left).items():
             if state in ("completed", "dead"):
                 self._ended[job_id] = state
         return len(self._ended), len(self._ids)
@@ -106,7 +98,7 @@ class _ForJobs(_Waiting):
         return [job_id for job_id in self._ids if self._ended.get(job_id) == "dead"]
 
 
-class _ForAll(_Waiting):
+class _ForAll:
     """Until nothing is due, runs, or waits for a retry."""
 
     def __init__(self, spool: api.Spool) -> None:

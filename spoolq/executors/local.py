@@ -156,6 +156,7 @@ class LocalExecutor:
         now = self._monotonic()
         if now >= self._next_round:
             self._next_round = now + _ROUND
+            self._rang.intersection_update(self._children)  # a thread may tell of one brought in
             return list(self._children.values())
         return [
             child

@@ -1,12 +1,14 @@
-"""The command line without a process: quick, where a test is not about processes."""
+"""The command line in this process, which is quick, and in the background."""
 
 import io
+import subprocess
 import sys
 from typing import NamedTuple
 
 import pytest
 
 from spoolq.cli import main, render
+from tests.conftest import environment
 
 
 class Done(NamedTuple):
@@ -48,3 +50,25 @@ def only_job(spool):
         return view.job.fields
 
     return read
+
+
+@pytest.fixture
+def popen(spool):
+    """Start a spoolq in the background, with its streams open."""
+    started = []
+
+    def start(*args):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "spoolq", "--spool", spool.path, *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -3,36 +3,12 @@
 import os
 import select
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from spoolq import control, instants, logs
 from tests import given
-from tests.conftest import DEADLINE, entries, environment
-
-
-@pytest.fixture
-def popen(spool):
-    """Start a spoolq in the background, with its streams open."""
-    started = []
-
-    def start(*args):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "spoolq", "--spool", spool.path, *args],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+from tests.conftest import DEADLINE, entries
 
 
 def test_run_prints_what_the_job_prints_and_exits_with_its_code(run_cli, start_worker):

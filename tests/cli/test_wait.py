@@ -1,33 +1,14 @@
 """`wait`: until jobs have ended."""
 
-import subprocess
-import sys
-
 import pytest
 
-from tests.conftest import entries, environment, wait_until
+from tests.conftest import entries, wait_until
 
 
 @pytest.fixture
-def waiting(spool):
+def waiting(popen):
     """Start `spoolq wait` in the background."""
-    started = []
-
-    def start(*args):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "spoolq", "--spool", spool.path, "wait", *args],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    return lambda *args: popen("wait", *args)
 
 
 def test_wait_ends_with_the_jobs_named(waiting, spoolq, spool, start_worker):
@@ -105,7 +86,7 @@ def test_wait_for_a_job_that_is_removed_is_an_error(waiting, spoolq, spool):
     assert "no worker" in process.stderr.readline()
     (name,) = entries(spool, "pending")
     spool.remove("pending", name)
-    assert "job x is no longer there" in process.communicate()[1]
+    assert "there is no job 'x'" in process.communicate()[1]
     assert process.returncode == 1
 
 

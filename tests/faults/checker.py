@@ -7,7 +7,7 @@ cannot hide itself. Each function returns sentences, one for each thing that is 
 import json
 import os
 import re
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 STATES = ("pending", "processing", "failed", "completed", "dead")
 
@@ -142,12 +142,18 @@ def _plain(data: bytes) -> Any:
         return data
 
 
-def ill_lived(snapshot: Snapshot, forgiven: Iterable[str] = (), retries: int = 3) -> List[str]:
+def ill_lived(
+    snapshot: Snapshot,
+    forgiven: Iterable[str] = (),
+    retries: int = 3,
+    by_hand: Optional[Mapping[str, int]] = None,
+) -> List[str]:
     """Say whose life breaks a rule: too many runs, a run after a success, an end without one.
 
     Args:
         forgiven: ids to which a `dlq retry` gave all attempts again.
         retries: the retries of a job that does not say it itself.
+        by_hand: attempts that `mv dead/X pending/` gave, since all were given the last time.
     """
     wrong = []
     for job in snapshot.jobs.values():
@@ -155,7 +161,9 @@ def ill_lived(snapshot: Snapshot, forgiven: Iterable[str] = (), retries: int = 3
         counted = [run for run in job.history if run.get("error") not in _UNCOUNTED]
         # A canceller that died leaves a lost claim that was no attempt.
         counted = [run for run in counted if run["attempt"] > 0]
-        if job.attempt > budget or (job.id not in forgiven and len(counted) > budget):
+        if job.attempt > budget + (by_hand or {}).get(job.id, 0) or (
+            job.id not in forgiven and len(counted) > budget
+        ):
             wrong.append(f"{job.id} ran {len(counted)} times and may {budget}")
         wins = [index for index, run in enumerate(job.history) if _won(run)]
         if wins and wins[0] != len(job.history) - 1:

@@ -80,6 +80,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.queue = Spool(self.top + "/spool", create=True)
         self.spool = self.queue.dir
         self.hands: List[Hand] = []
+        self.by_hand: Dict[str, int] = {}  # id: attempts given by hand, on top of the budget
         self.model: Dict[str, int] = {}  # id: how many runs may count, the retries given included
         self.ended: Dict[str, str] = {}  # id: the state in which it ended, until it is retried
         self.last: Optional[checker.Snapshot] = None
@@ -264,6 +265,7 @@ class SpoolMachine(RuleBasedStateMachine):
         name = control.retry(self.spool, job_id, self.clock)
         if was_dead:
             assert name.attempt == 0
+            self.by_hand.pop(job_id, None)
             self.model[job_id] += 1 + self._read().jobs[job_id].fields["max_retries"]
 
     def _move_by_hand(self, which):
@@ -275,6 +277,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.spool.dir("dead").move(filename, self.spool.dir("pending"), filename)
         del self.ended[job_id]
         self.model[job_id] += 1
+        self.by_hand[job_id] = self.by_hand.get(job_id, 0) + 1
 
     def _purge(self, which):
         job_id = self._some_job(which, ("completed",))
@@ -353,7 +356,7 @@ class SpoolMachine(RuleBasedStateMachine):
             before = self.last._replace(strangers={})
             assert checker.lost(before, now, set(self.model), set()) == []
         self.last = now
-        assert checker.ill_lived(now, forgiven=now.jobs) == []
+        assert checker.ill_lived(now, forgiven=now.jobs, by_hand=self.by_hand) == []
         self._check_runs(now)
         self._check_ends(now)
         self._check_claims(now)

@@ -18,7 +18,7 @@ from spoolq.config import Settings
 from spoolq.job import MAX_GIVEN, Job
 from spoolq.spool import SpoolDir
 from tests import given
-from tests.faults.seam import Plan, Seam
+from tests.faults.loop.seam import Plan, Seam
 from tests.users import NUMBER, ROOT, home, run_as  # noqa: F401
 
 SETTINGS = Settings()

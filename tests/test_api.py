@@ -23,7 +23,7 @@ from spoolq.errors import (
 from spoolq.layout import LOOK_ORDER
 from spoolq.spool import SpoolDir
 from tests import given
-from tests.faults.seam import Plan, Seam
+from tests.faults.loop.seam import Plan, Seam
 from tests.users import ROOT
 
 

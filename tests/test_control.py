@@ -23,8 +23,8 @@ from spoolq.recovery import Recovery
 from spoolq.spool import SpoolDir
 from tests import given
 from tests.conftest import wait_until
-from tests.faults.loop import in_child
-from tests.faults.seam import Plan, Seam
+from tests.faults.apart import in_child
+from tests.faults.loop.seam import Plan, Seam
 
 SETTINGS = Settings()
 

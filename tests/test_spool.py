@@ -14,7 +14,7 @@ from spoolq.job import CANCELLED, INTERRUPTED, Job
 from spoolq.recovery import Recovery
 from spoolq.spool import SpoolDir
 from tests import given
-from tests.faults.seam import Plan, Seam
+from tests.faults.loop.seam import Plan, Seam
 from tests.recording import Recording
 
 STATES = ("pending", "processing", "failed", "completed", "dead")

@@ -35,7 +35,7 @@ from spoolq.spool import SpoolDir
 from tests import given
 from tests.conftest import FakeClock
 from tests.faults import checker
-from tests.faults.loop import scratch
+from tests.faults.apart import scratch
 
 SETTINGS = Settings()
 OUTCOMES = {

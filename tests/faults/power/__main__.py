@@ -33,6 +33,8 @@ def main() -> int:
         line = cuts.perform(filesystems, options.cuts)
     else:
         line = plan.perform((plan.long if options.long else plan.short)(filesystems))
+    form = "cuts" if options.cuts else "long" if options.long else "short"
+    line = {"campaign": "power", "form": form, **line}
     line["seconds"] = round(time.monotonic() - started, 1)
     print(json.dumps(line))
     return int(not plan.is_good(line))

@@ -37,7 +37,8 @@ def main() -> int:
     unknown = set(options.only or ()) - set(known)
     if unknown:
         parser.error(f"no such operation: {', '.join(unknown)}; there are {', '.join(known)}")
-    line = run(options)
+    form = "long" if options.long else "short"
+    line = {"campaign": "syscalls", "form": form, **run(options)}
     print(json.dumps(line))
     return int(bool(line["violations"]) or not all(line.get("controls", {"": 1}).values()))
 

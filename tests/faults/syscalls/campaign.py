@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from .. import checker
-from ..loop import scratch
+from ..apart import scratch
+from ..place import PROGRAM, Place, wait_for
 from . import judging
-from .operations import Operation, Place, Told, wait_for
+from .operations import Operation, Told
 from .plan import LIMIT, ON, Case, cases, command_options
-from .tracing import PROGRAM, Trace, hits, parse, place, strace
+from .tracing import Trace, hits, parse, place, strace
 
 AT_ONCE = 3
 _LASTING = 2.5  # seconds that a worker is watched under a fault that lasts

@@ -12,7 +12,7 @@ from typing import List, NamedTuple, Sequence
 
 from spoolq import fsio, lease, recovery, spool
 
-from .. import controls as loop_controls
+from ..loop import controls as loop_controls
 from . import campaign, plan
 from .operations import OPERATIONS
 from .plan import AFTER, BEFORE, Case

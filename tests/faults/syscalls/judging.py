@@ -5,7 +5,8 @@ import os
 from typing import List, Optional, Set
 
 from .. import checker
-from .operations import Operation, Place, Told
+from ..place import Place
+from .operations import Operation, Told
 from .plan import LIMIT, ON, Case
 
 _SPIN = 1500  # refused calls in the seconds that a try lasts: more is a busy loop

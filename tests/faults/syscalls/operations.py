@@ -8,74 +8,10 @@ import json
 import os
 import subprocess
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
-from .tracing import PROGRAM, environment, strace
-
-DEADLINE = 20.0
-SETTINGS = {"format": 1, "backoff_base": 0.05, "settle": 0.2, "grace": 0.5}
-_TWIN = 'exec 9>>"$R/$SPOOLQ_JOB_ID.lock"; flock -n 9 || echo overlap >>"$R/$SPOOLQ_JOB_ID.runs"; '
-_START = 'echo "start $SPOOLQ_ATTEMPT" >>"$R/$SPOOLQ_JOB_ID.runs"; '
-_END = 'echo end >>"$R/$SPOOLQ_JOB_ID.runs"'
-
-
-class Place(NamedTuple):
-    """A spool and the notes of its jobs, in a directory that can be copied."""
-
-    top: str
-    first: str = ""  # a directory that comes first in PYTHONPATH: a worse spoolq
-
-    @property
-    def spool(self) -> str:
-        return os.path.join(self.top, "spool")
-
-    @property
-    def runs(self) -> str:
-        return os.path.join(self.top, "runs")
-
-    def environment(self) -> Dict[str, str]:
-        return environment(self.runs, first=self.first)
-
-    def command(self, *arguments: str) -> List[str]:
-        return [*PROGRAM, "--spool", self.spool, *arguments]
-
-    def spoolq(self, *arguments: str, stdin: str = "", check: bool = True) -> Any:
-        """Run spoolq, untraced, to its end."""
-        done = subprocess.run(
-            self.command(*arguments),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env=self.environment(),
-            timeout=DEADLINE,
-        )
-        if check and done.returncode:
-            raise AssertionError(f"{arguments} exited {done.returncode}: {done.stderr}")
-        return done
-
-    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Start spoolq beside what is tried."""
-        log = open(os.path.join(self.top, "beside.log"), "ab")
-        with log:
-            return subprocess.Popen(
-                self.command(*arguments),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self.environment(),
-                start_new_session=True,
-            )
-
-    def noted(self, job_id: str) -> List[str]:
-        """Return the notes of a job's runs."""
-        try:
-            with open(os.path.join(self.runs, job_id + ".runs"), encoding="ascii") as file:
-                return file.read().splitlines()
-        except FileNotFoundError:
-            return []
-
-    def names(self, state: str) -> List[str]:
-        return [entry for entry in os.listdir(os.path.join(self.spool, state)) if entry[0] != "."]
+from ..place import DEADLINE, Place, body, job, wait_for
+from .tracing import strace
 
 
 class Told(NamedTuple):
@@ -105,35 +41,12 @@ class Operation(NamedTuple):
     new: int = 0  # how many ids are printed where all goes well
 
 
-def body(what: str) -> str:
-    """Return a command that notes its runs and does `what` in between."""
-    return _TWIN + _START + what + _END
-
-
-def job(job_id: str, what: str = "sleep 0.01; ", **fields: Any) -> str:
-    """Return a job as a line of JSON."""
-    return json.dumps({"command": body(what), "id": job_id, **fields})
-
-
 _SLOW = '[ -e "$R/first" ] || { : >"$R/first"; sleep 30; }; '  # slow the first time alone
 _FAILS = 'n=$(grep -c start "$R/$SPOOLQ_JOB_ID.runs"); echo no; [ "$n" -ge 2 ] || exit 1; '
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 4.0) -> bool:
-    """Wait for a condition, and say whether it came."""
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 def _fresh(place: Place) -> None:
-    place.spoolq("init")
-    os.mkdir(place.runs)
-    with open(os.path.join(place.spool, "config.json"), "w", encoding="ascii") as file:
-        json.dump(SETTINGS, file, indent=2)
+    place.make()
 
 
 def _waiting(*jobs: str) -> Callable[[Place], None]:

@@ -11,8 +11,9 @@ import pytest
 
 from tests.conftest import CAMPAIGNS, NOT_ASKED_FOR
 
+from ..place import Place
 from . import __main__ as command
-from . import controls, operations, plan, tracing
+from . import controls, plan, tracing
 
 REASON = tracing.unable() if CAMPAIGNS else NOT_ASKED_FOR
 needs_strace = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -103,7 +104,7 @@ def test_the_short_form_covers_every_operation_with_every_kind():
 
 def test_a_log_line_that_cannot_be_written_is_lost_and_no_bug(tmp_path):
     """Found here: a worker whose standard error is on a full disk printed tracebacks to it."""
-    place = operations.Place(str(tmp_path))
+    place = Place(str(tmp_path))
     place.spoolq("init")
     with open("/dev/full", "wb", buffering=0) as full:
         done = subprocess.run(

@@ -9,13 +9,8 @@ is injected follows neither threads nor children, and hits no job's command by m
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
-
-REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
-#: The binary itself: of a shim that is a script, the script's calls would be counted.
-PROGRAM = [sys.executable, "-m", "spoolq"]
 
 STATES = ("tmp", "pending", "processing", "failed", "completed", "dead", "workers", "logs")
 RENAMES = ("rename", "renameat", "renameat2")
@@ -59,13 +54,6 @@ class Trace(NamedTuple):
 def place(text: str) -> Tuple[str, ...]:
     """Say in which directories of the spool a traced call works."""
     return tuple(_PLACE.findall(_RESULT.split(text)[0]))
-
-
-def environment(runs: str, **more: str) -> Dict[str, str]:
-    """Return the environment of every spoolq that is started here."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("SPOOLQ_")}
-    paths = [more.pop("first", ""), REPOSITORY]
-    return {**kept, "PYTHONPATH": ":".join(filter(None, paths)), "NO_COLOR": "1", "R": runs, **more}
 
 
 def on_paths(spool: str) -> List[str]:

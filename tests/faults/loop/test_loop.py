@@ -1,13 +1,13 @@
 """The fault loop as tests: one for each operation, and one for each rule that may be broken.
 
-`python -m tests.faults` runs the same and prints what was tried.
+`python -m tests.faults.loop` runs the same and prints what was tried.
 """
 
 import pytest
 
 from spoolq.errors import StorageFailed
 
-from . import controls, loop
+from . import campaign, controls
 from .operations import OPERATIONS
 from .seam import Died, Plan, Seam
 
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_nothing_is_lost_whichever_call_fails_or_is_the_last(operation):
     """For every n: fail, or die at, the n-th call; reboot, recover, run: every invariant holds."""
-    tries = loop.try_all([operation])
+    tries = campaign.try_all([operation])
     wrong = [f"{done.way} at {done.at}: {text}" for done in tries for text in done.wrong]
     assert wrong == []
-    assert {done.way for done in tries} == set(loop.WAYS)
-    for way in loop.WAYS:
+    assert {done.way for done in tries} == set(campaign.WAYS)
+    for way in campaign.WAYS:
         numbers = [done.at for done in tries if done.way == way]
         assert numbers == list(range(1, len(numbers) + 1))
 

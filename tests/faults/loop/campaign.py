@@ -20,7 +20,8 @@ from spoolq import recovery
 from spoolq.errors import OutcomeUnknown, SpoolqError, StorageFailed, StorageFull
 from spoolq.spool import SpoolDir
 
-from . import checker, reboot
+from .. import checker, reboot
+from ..apart import in_child, scratch
 from .operations import OPERATIONS, Call, Operation
 from .seam import Plan, Seam
 
@@ -32,7 +33,6 @@ WAYS: Dict[str, Plan] = {
     "dies before": Plan(0, "die before"),
     "dies after": Plan(0, "die after"),
 }
-_DEAD = 77
 _MOST = 2000  # no operation makes more calls than this
 Variant = Callable[[], ContextManager[Any]]
 
@@ -46,12 +46,6 @@ class Try(NamedTuple):
     reached: bool
     end: str
     wrong: List[str]
-
-
-def scratch() -> str:
-    """Return where spools are made: in memory where the system has such a place, for speed."""
-    memory = "/dev/shm"
-    return memory if os.access(memory, os.W_OK | os.X_OK) else tempfile.gettempdir()
 
 
 def try_all(
@@ -119,35 +113,6 @@ def _drops(path: str) -> List[bytes]:
 
 
 # --- the child ------------------------------------------------------------------------------------
-
-
-def in_child(work: Callable[[Callable[..., None], Callable[[], None]], None]) -> List[List[Any]]:
-    """Run `work(tell, die)` in a child; return what it told until it ended or died."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            os.close(reader)
-
-            def tell(*event: Any) -> None:
-                os.write(writer, (json.dumps(event) + "\n").encode("utf-8"))
-
-            try:
-                work(tell, lambda: os._exit(_DEAD))
-            except BaseException:
-                tell("crashed", traceback.format_exc())
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        lines = pipe.read().splitlines()
-    _, status = os.waitpid(pid, 0)
-    events = [json.loads(line) for line in lines]
-    if os.WEXITSTATUS(status) == _DEAD:
-        events.append(["died"])
-    return events
 
 
 def _attempt(

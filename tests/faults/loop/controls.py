@@ -10,7 +10,7 @@ from spoolq.job import Job
 from spoolq.names import Name
 from spoolq.spool import Record, Report, SpoolDir
 
-from .loop import try_all
+from .campaign import try_all
 from .operations import BATCH, OPERATIONS
 
 

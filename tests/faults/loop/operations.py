@@ -17,7 +17,7 @@ from spoolq.names import Name, parse
 from spoolq.recovery import Recovery, record_of
 from spoolq.spool import SpoolDir
 
-from .reboot import record
+from ..reboot import record
 from .seam import Seam
 
 BAD = b'{"command": "never'  # a drop that is no job

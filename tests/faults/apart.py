@@ -1,0 +1,44 @@
+"""Where faulty things are done, and by whom: in memory, and by a child that may die."""
+
+import json
+import os
+import tempfile
+import traceback
+from typing import Any, Callable, List
+
+_DEAD = 77
+
+
+def scratch() -> str:
+    """Return where spools are made: in memory where the system has such a place, for speed."""
+    memory = "/dev/shm"
+    return memory if os.access(memory, os.W_OK | os.X_OK) else tempfile.gettempdir()
+
+
+def in_child(work: Callable[[Callable[..., None], Callable[[], None]], None]) -> List[List[Any]]:
+    """Run `work(tell, die)` in a child; return what it told until it ended or died."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(reader)
+
+            def tell(*event: Any) -> None:
+                os.write(writer, (json.dumps(event) + "\n").encode("utf-8"))
+
+            try:
+                work(tell, lambda: os._exit(_DEAD))
+            except BaseException:
+                tell("crashed", traceback.format_exc())
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        lines = pipe.read().splitlines()
+    _, status = os.waitpid(pid, 0)
+    events = [json.loads(line) for line in lines]
+    if os.WEXITSTATUS(status) == _DEAD:
+        events.append(["died"])
+    return events

@@ -1,0 +1,139 @@
+"""A campaign of cases: each prepares, harms, looks and says what was wrong; one line of JSON.
+
+A case that is a control works on a spoolq that breaks a rule, or its judge is given a lie: it has
+to find something wrong. `python -m tests.faults.NAME` runs a campaign, pytest its short form.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+
+from .apart import scratch
+from .place import Place
+
+
+class Bench:
+    """What a case works with: a place of its own, how long it may take, and what it found."""
+
+    def __init__(self, top: str, long: bool) -> None:
+        self.place = Place(top)
+        self.long = long
+        self.tried: Counter[str] = Counter()
+        self.wrong: List[str] = []
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Note what was tried: jobs, kills, files."""
+        self.tried[what] += number
+
+    def check(self, holds: Any, otherwise: str) -> bool:
+        """Note what is wrong unless `holds`."""
+        if not holds:
+            self.wrong.append(otherwise)
+        return bool(holds)
+
+
+class Case(NamedTuple):
+    """One fault and what must hold under it and after it."""
+
+    name: str
+    perform: Callable[[Bench], None]
+    unable: Callable[[], Optional[str]] = lambda: None  # why it cannot be done on this machine
+    is_control: bool = False
+    is_long: bool = False  # not in the short form
+
+
+class Outcome(NamedTuple):
+    """What came of a case; `skipped` says why it was not tried."""
+
+    case: Case
+    tried: Dict[str, int]
+    wrong: List[str]
+    skipped: Optional[str]
+    seconds: float
+
+
+def perform(case: Case, long: bool = False) -> Outcome:
+    """Try one case in a directory of its own, which is gone afterwards."""
+    began = time.monotonic()
+    reason = case.unable()
+    if reason is not None:
+        return Outcome(case, {}, [], reason, 0.0)
+    top = tempfile.mkdtemp(prefix="spoolq-case-", dir=scratch())
+    bench = Bench(top, long)
+    try:
+        case.perform(bench)
+    except Exception:
+        bench.wrong.append(f"the case itself broke: {traceback.format_exc()}")
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+    return Outcome(case, dict(bench.tried), bench.wrong, None, time.monotonic() - began)
+
+
+def summary(campaign: str, long: bool, outcomes: Sequence[Outcome]) -> Dict[str, Any]:
+    """Return what was tried and found as one object."""
+    tried: Counter[str] = Counter()
+    for outcome in outcomes:
+        tried.update(outcome.tried)
+    cases = [outcome for outcome in outcomes if not outcome.case.is_control]
+    examples = [f"{o.case.name}: {text}" for o in cases for text in o.wrong]
+    line: Dict[str, Any] = {
+        "campaign": campaign,
+        "form": "long" if long else "short",
+        "cases": sum(outcome.skipped is None for outcome in cases),
+        "tried": dict(tried),
+        "violations": len(examples),
+        "controls": {
+            o.case.name: bool(o.wrong) for o in outcomes if o.case.is_control and not o.skipped
+        },
+        "skipped": {o.case.name: o.skipped for o in outcomes if o.skipped is not None},
+        "seconds": round(sum(outcome.seconds for outcome in outcomes), 1),
+    }
+    if examples:
+        line["examples"] = examples[:10]
+    return line
+
+
+def main(campaign: str, cases: Sequence[Case], arguments: Optional[Sequence[str]] = None) -> int:
+    """Run a campaign as a command.
+
+    Returns:
+        1 where something was violated or a control was not noticed.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m tests.faults.{campaign}")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--short", action="store_true", help="as if not given")
+    length.add_argument("--long", action="store_true", help="more of everything")
+    parser.add_argument("--only", action="append", metavar="CASE", help="one case; repeatable")
+    parser.add_argument("--list", action="store_true", help="name the cases, and try none")
+    options = parser.parse_args(arguments)
+    chosen = [case for case in cases if not options.only or case.name in options.only]
+    chosen = [case for case in chosen if options.only or options.long or not case.is_long]
+    if options.list or not chosen:
+        print("\n".join(case.name for case in cases), file=sys.stderr)
+        return int(not chosen)
+    outcomes = []
+    for case in chosen:
+        outcomes.append(perform(case, options.long))
+        for text in () if case.is_control else outcomes[-1].wrong:
+            print(f"{case.name}: {text}", file=sys.stderr, flush=True)
+    line = summary(campaign, options.long, outcomes)
+    print(json.dumps(line), flush=True)
+    return int(bool(line["violations"]) or not all(line["controls"].values()))
+
+
+def demand(outcome: Outcome) -> None:
+    """Say as a test what came of a case: that nothing was wrong, or that the control was caught."""
+    if outcome.skipped is not None:
+        import pytest
+
+        pytest.skip(outcome.skipped)
+    if outcome.case.is_control:
+        assert outcome.wrong and "the case itself broke" not in outcome.wrong[0], outcome.wrong
+    else:
+        assert outcome.wrong == []

@@ -13,39 +13,28 @@ from __future__ import annotations
 
 import random
 from datetime import datetime
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
+from typing import Callable, List, Optional
 
-from spoolq import instants, lease, logs, names
+from spoolq import instants, lease, names
 from spoolq.adoption import Intake, Unreadable, read_job
 from spoolq.agenda import Agenda
 from spoolq.bell import Bell
 from spoolq.config import LiveSettings, Settings
 from spoolq.errors import InvalidJob, SpoolqError, WorkerLost
-from spoolq.executors import Ended, Executor, NotNow, Run
-from spoolq.job import CANCELLED, INTERRUPTED, Entry, next_place, succeeded
+from spoolq.executors import Executor, NotNow, Run
+from spoolq.job import CANCELLED, INTERRUPTED
 from spoolq.layout import PAUSED
 from spoolq.locks import let_go
 from spoolq.logs import logger
 from spoolq.names import Name
-from spoolq.recovery import Recovery, record_of
-from spoolq.spool import Record, SpoolDir
+from spoolq.outcomes import Outcomes
+from spoolq.recovery import Recovery
+from spoolq.spool import SpoolDir
 from spoolq.text import shortened
 
 TICK = 1.0
-OUTPUT_KEPT = 2048  # bytes of a failed run's output that its record keeps
 _SECOND_SIGNAL = 1.0  # a second signal within this time is the same one, told twice
 _COMPLAIN_EVERY = 60.0
-
-
-class _Unfinished(NamedTuple):
-    """The end of a run that is not on disk yet, and the descriptor that holds its slot.
-
-    `how` is what the log says of it, once it is on disk: before, a crash would make it a lie.
-    """
-
-    record: Record
-    slot: Optional[int]
-    how: str = ""
 
 
 class Worker:
@@ -73,19 +62,16 @@ class Worker:
         self._drain = drain
         self._clock = clock
         self._monotonic = monotonic
-        self._chance = chance
         self._check_watcher = check_watcher
         self._live = LiveSettings(spool.config_bytes)
         self._intake = Intake(spool, clock, monotonic)
         self._agenda = Agenda(spool, self._intake, clock, monotonic)
         self._recovery = Recovery(spool, own, clock, monotonic)
-        self._unfinished: Dict[Name, _Unfinished] = {}
+        self._outcomes = Outcomes(spool, own, chance)
         self._next_tick = 0.0
         self._hold_off_until = 0.0
-        self._cancelling: Set[str] = set()
         self._unsynced_claims = False
         self._recovers = True  # the last recovery did not fail
-        self._trouble = ""
         self._complaint = ("", 0.0)
         self._stopping = False
         self._signals: List[float] = []
@@ -143,7 +129,7 @@ class Worker:
         if self._interrupting:
             self._end_all(INTERRUPTED)
         for ended in self._executor.ended():
-            self._note_end(ended)
+            self._outcomes.add(ended, self._live.current)
         if self._may_claim() and not self._guarded(self._refill):
             self._hold_off_until = self._monotonic() + TICK
         self._guarded(self._finish)
@@ -199,12 +185,12 @@ class Worker:
 
     def _recover(self) -> bool:
         settings = self._live.current
-        known = {run.claim for run in self._executor.running()} | set(self._unfinished)
+        known = {run.claim for run in self._executor.running()} | self._outcomes.claims()
         for taken in self._recovery.look(settings, known):
             logger.warning(
                 "%s: %s (attempt %d)", taken.claim.id, taken.entry["error"], taken.claim.attempt
             )
-            self._unfinished[taken.claim] = _Unfinished(record_of(taken, settings), None)
+            self._outcomes.add_taken(taken, settings)
         self._recovery.sweep()
         return True
 
@@ -222,15 +208,16 @@ class Worker:
         job_id = request[len("cancel.") :]
         ours = [run.claim for run in self._executor.running() if run.claim.id == job_id]
         for claim in ours:
-            self._cancelling.add(job_id)
+            self._outcomes.cancelling(job_id)
             self._executor.end(claim, CANCELLED)
-        if not ours and not any(claim.id == job_id for claim in self._unfinished):
+        if not ours and not any(claim.id == job_id for claim in self._outcomes.claims()):
             self._lease.dir.discard(request)
 
     # --- claim and run ----------------------------------------------------------------------------
 
     def _may_claim(self) -> bool:
-        return not (self._stopping or self._trouble or self._monotonic() < self._hold_off_until)
+        held_off = self._outcomes.trouble or self._monotonic() < self._hold_off_until
+        return not (self._stopping or held_off)
 
     def _refill(self) -> bool:
         settings = self._live.current
@@ -295,7 +282,7 @@ class Worker:
     def _free_slot(self) -> tuple[int, int]:
         """Return the number and the lock of a slot that nothing holds, not even a left daemon."""
         used = {run.claim.slot for run in self._executor.running()}
-        used |= {claim.slot for claim in self._unfinished}
+        used |= {claim.slot for claim in self._outcomes.claims()}
         number = 0
         while True:
             if str(number) not in used:
@@ -310,90 +297,23 @@ class Worker:
 
     # --- record and move --------------------------------------------------------------------------
 
-    def _note_end(self, ended: Ended) -> None:
-        entry = self._entry(ended)
-        run = ended.run
-        policy = self._live.current.policy(run.job)
-        state, at, attempt = next_place(entry, run.claim.attempt, policy, self._chance())
-        job = run.job.with_entry(entry, run.created_at)
-        record = Record(run.claim, job.to_bytes(), state, instants.to_stamp(at), attempt)
-        seconds = (ended.finished_at - run.claim.at).total_seconds()
-        how = f"{_how(entry)} after {seconds:.3g} s"
-        self._unfinished[run.claim] = _Unfinished(record, run.slot, how)
-
-    def _entry(self, ended: Ended) -> Entry:
-        claim = ended.run.claim
-        entry: Entry = {
-            "attempt": claim.attempt,
-            "worker": claim.worker,
-            "started_at": instants.stamp_to_rfc3339(claim.stamp),
-            "finished_at": instants.to_rfc3339(ended.finished_at),
-        }
-        facts: Dict[str, Any] = {
-            "exit_code": ended.exit_code,
-            "signal": ended.signal,
-            "error": ended.error,
-        }
-        entry.update({key: value for key, value in facts.items() if value is not None})
-        if ended.error == INTERRUPTED:
-            entry["not_before"] = instants.stamp_to_rfc3339(ended.run.waited.stamp)
-        elif not succeeded(entry):
-            output = logs.tail(self._spool.dir("logs"), logs.log_name(claim), OUTPUT_KEPT)
-            if output:
-                entry["output"] = output
-        return entry
-
     def _finish(self) -> None:
-        if self._trouble and self._monotonic() < self._hold_off_until:
+        if self._outcomes.trouble and self._monotonic() < self._hold_off_until:
             return
-        if not self._unfinished:
-            self._set_trouble("")  # all is written; what could not be synced was told
-            return
-        records = [unfinished.record for unfinished in self._unfinished.values()]
-        report = self._spool.finish(self._lease.dir, records, self._live.current.durability)
-        for claim, name in report.done.items():
-            unfinished = self._unfinished.pop(claim)
-            if unfinished.slot is not None:
-                let_go(unfinished.slot)
-            # RACE: the job may be retried, and claimed here again, as soon as it has moved; the
-            # request is not for that run (test_one_cancel_request_cancels_one_run).
-            if claim.id in self._cancelling:
-                self._cancelling.discard(claim.id)
-                self._lease.dir.tidy(f"cancel.{claim.id}")
-            if name is None:
-                logger.warning("%s: the claim was taken away; its end is not recorded", claim.id)
-                continue
-            if unfinished.how:
-                logger.info("%s %s: %s", claim.id, unfinished.record.state, unfinished.how)
-            if unfinished.record.state == "failed":
+        for record, name in self._outcomes.finish(self._live.current.durability):
+            if record.state == "failed":
                 self._agenda.add_retry(name.stamp)
-            elif unfinished.record.state == "pending":
+            elif record.state == "pending":
                 self._agenda.rang()
-        self._set_trouble("" if report.error is None else str(report.error))
-
-    def _set_trouble(self, trouble: str) -> None:
-        """Claim nothing while outcomes cannot be written; say so, and try again each second."""
-        if trouble:
+        if self._outcomes.trouble:
             self._hold_off_until = self._monotonic() + TICK
-        if trouble == self._trouble:
-            return
-        self._trouble = trouble
-        if trouble:
-            logger.error("outcomes cannot be written: %s; claiming nothing, trying again", trouble)
-        else:
-            logger.info("outcomes can be written again")
-        self._lease.note(trouble=trouble)
 
     def _is_done(self) -> bool:
-        if self._executor.running() or self._unfinished:
-            return bool(self._interrupting and self._trouble and not self._executor.running())
+        running = self._executor.running()
+        if running or self._outcomes.claims():
+            return bool(self._interrupting and self._outcomes.trouble and not running)
         if self._stopping:
             return True
         if not self._drain or any(map(names.is_job, self._spool.dir("processing").list())):
             return False  # looked at first: what others run may fail, and wait for its retry
         return self._agenda.is_empty(self._live.current)
-
-
-def _how(entry: Entry) -> str:
-    code, number = entry.get("exit_code"), entry.get("signal")
-    return entry.get("error") or (f"exit {code}" if number is None else f"signal {number}")

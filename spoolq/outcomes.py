@@ -1,0 +1,134 @@
+"""How runs ended, until the disk has it: record, then move, as often as it takes.
+
+What has ended is told here and kept until it is recorded and moved; a disk that refuses is trouble,
+which is said once, shown to who looks at the workers, and tried against each second.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+
+from spoolq import instants, lease, logs
+from spoolq.config import Settings
+from spoolq.executors import Ended
+from spoolq.job import INTERRUPTED, Entry, next_place, succeeded
+from spoolq.locks import let_go
+from spoolq.logs import logger
+from spoolq.names import Name
+from spoolq.recovery import Taken, record_of
+from spoolq.spool import Record, SpoolDir
+
+OUTPUT_KEPT = 2048  # bytes of a failed run's output that its record keeps
+
+
+class _Unfinished(NamedTuple):
+    """The end of a run that is not on disk yet, and the descriptor that holds its slot.
+
+    `how` is what the log says of it, once it is on disk: before, a crash would make it a lie.
+    """
+
+    record: Record
+    slot: Optional[int]
+    how: str = ""
+
+
+class Outcomes:
+    """The ends of one worker's runs that are not on disk yet."""
+
+    def __init__(self, spool: SpoolDir, own: lease.Lease, chance: Callable[[], float]) -> None:
+        self._spool = spool
+        self._lease = own
+        self._chance = chance
+        self._unfinished: Dict[Name, _Unfinished] = {}
+        self._cancelling: Set[str] = set()
+        self.trouble = ""  # what keeps the outcomes from the disk
+
+    def claims(self) -> Set[Name]:
+        """Return the claims whose outcome is not on disk yet."""
+        return set(self._unfinished)
+
+    def add(self, ended: Ended, settings: Settings) -> None:
+        """Take the end of a run, to be recorded."""
+        entry = self._entry(ended)
+        run = ended.run
+        policy = settings.policy(run.job)
+        state, at, attempt = next_place(entry, run.claim.attempt, policy, self._chance())
+        job = run.job.with_entry(entry, run.created_at)
+        record = Record(run.claim, job.to_bytes(), state, instants.to_stamp(at), attempt)
+        seconds = (ended.finished_at - run.claim.at).total_seconds()
+        how = f"{_how(entry)} after {seconds:.3g} s"
+        self._unfinished[run.claim] = _Unfinished(record, run.slot, how)
+
+    def add_taken(self, taken: Taken, settings: Settings) -> None:
+        """Take a claim that was taken over from a dead worker, to be recorded."""
+        self._unfinished[taken.claim] = _Unfinished(record_of(taken, settings), None)
+
+    def cancelling(self, job_id: str) -> None:
+        """Note that a run is ended because a request asked for it; the request goes with it."""
+        self._cancelling.add(job_id)
+
+    def finish(self, durability: str) -> List[Tuple[Record, Name]]:
+        """Record and move all there is; return what has moved, and under which names.
+
+        What has not is tried again at the next call; `trouble` says why.
+        """
+        if not self._unfinished:
+            self._set_trouble("")  # all is written; what could not be synced was told
+            return []
+        records = [unfinished.record for unfinished in self._unfinished.values()]
+        report = self._spool.finish(self._lease.dir, records, durability)
+        moved = []
+        for claim, name in report.done.items():
+            unfinished = self._unfinished.pop(claim)
+            if unfinished.slot is not None:
+                let_go(unfinished.slot)
+            # RACE: the job may be retried, and claimed here again, as soon as it has moved; the
+            # request is not for that run (test_one_cancel_request_cancels_one_run).
+            if claim.id in self._cancelling:
+                self._cancelling.discard(claim.id)
+                self._lease.dir.tidy(f"cancel.{claim.id}")
+            if name is None:
+                logger.warning("%s: the claim was taken away; its end is not recorded", claim.id)
+                continue
+            if unfinished.how:
+                logger.info("%s %s: %s", claim.id, unfinished.record.state, unfinished.how)
+            moved.append((unfinished.record, name))
+        self._set_trouble("" if report.error is None else str(report.error))
+        return moved
+
+    def _entry(self, ended: Ended) -> Entry:
+        claim = ended.run.claim
+        entry: Entry = {
+            "attempt": claim.attempt,
+            "worker": claim.worker,
+            "started_at": instants.stamp_to_rfc3339(claim.stamp),
+            "finished_at": instants.to_rfc3339(ended.finished_at),
+        }
+        facts: Dict[str, Any] = {
+            "exit_code": ended.exit_code,
+            "signal": ended.signal,
+            "error": ended.error,
+        }
+        entry.update({key: value for key, value in facts.items() if value is not None})
+        if ended.error == INTERRUPTED:
+            entry["not_before"] = instants.stamp_to_rfc3339(ended.run.waited.stamp)
+        elif not succeeded(entry):
+            output = logs.tail(self._spool.dir("logs"), logs.log_name(claim), OUTPUT_KEPT)
+            if output:
+                entry["output"] = output
+        return entry
+
+    def _set_trouble(self, trouble: str) -> None:
+        if trouble == self.trouble:
+            return
+        self.trouble = trouble
+        if trouble:
+            logger.error("outcomes cannot be written: %s; claiming nothing, trying again", trouble)
+        else:
+            logger.info("outcomes can be written again")
+        self._lease.note(trouble=trouble)
+
+
+def _how(entry: Entry) -> str:
+    code, number = entry.get("exit_code"), entry.get("signal")
+    return entry.get("error") or (f"exit {code}" if number is None else f"signal {number}")

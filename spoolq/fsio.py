@@ -300,14 +300,15 @@ class Dir:
             if not self._at:
                 os.close(descriptor)
 
-    def sync_moves(self) -> None:
+    def sync_moves(self, *, names: bool = True) -> None:
         """As `sync`, for files that had replaced others elsewhere before they moved here.
 
-        The sync of a directory of btrfs brings back what they replaced: one job in two states, in
-        291 of 400 replayed power cuts. The sync of a filesystem keeps the order of all renames.
+        On btrfs a sync of less than the whole filesystem brings back what they replaced: one job in
+        two states, in 745 of 1,107 replayed power cuts. So that is synced, even without `names`.
         """
-        if not (self.fd >= 0 and platform.is_btrfs(self.fd)):
-            self.sync()
+        if self.fd < 0 or not platform.is_btrfs(self.fd):
+            if names:
+                self.sync()
         elif not platform.sync_filesystem(self.fd, must_tell=False):
             os.sync()
 

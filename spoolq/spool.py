@@ -222,9 +222,9 @@ class SpoolDir(Layout):
                 raise WorkerLost(f"{worker_dir.path} was removed") from failure
             error = failure
         try:
-            if durability == "full":
+            if durability != "none":
                 for state in {record.state for record in records if done.get(record.claim)}:
-                    self.dir(state).sync_moves()
+                    self.dir(state).sync_moves(names=durability == "full")
         except OSError as failure:
             error = error or failure
         return Report(done, error)

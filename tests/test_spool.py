@@ -336,6 +336,22 @@ def test_durability_accept_syncs_the_records_data_and_no_directory_of_outcomes(s
     assert [event["call"] for event in seam.trace if "sync" in event["call"]] == ["fdatasync"]
 
 
+@pytest.mark.parametrize("durability", ["full", "accept", "none"])
+def test_on_btrfs_a_finish_syncs_the_whole_filesystem_unless_nothing_is_synced(
+    spool, clock, monkeypatch, durability
+):
+    """A smaller sync brings back what the record replaced: power cuts showed it at both levels."""
+    monkeypatch.setattr(platform, "is_btrfs", lambda descriptor: True)
+    own = given.worker(spool)
+    _, claim = _claimed(spool, own, clock)
+    end = given.record(spool, claim, clock, exit_code=0)
+    seam = armed(spool)
+    with seam.installed():
+        spool.finish(own.dir, [end], durability)
+    syncs = [event["call"] for event in seam.trace if "sync" in event["call"]]
+    assert syncs == ([] if durability == "none" else ["fdatasync", "sync_filesystem"])
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_a_given_id_that_exists_in_any_state_is_refused(spool, clock, state):
     name = given.named(clock, "taken")

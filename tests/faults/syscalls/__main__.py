@@ -1,6 +1,6 @@
-"""``python -m tests.faults.syscalls [--short|--long] [--only OP] [--controls]``: one JSON line.
+"""``python -m tests.faults.syscalls [--short|--long|--part K/N] [--only OP] [--controls]``.
 
-Exits with 1 where something is violated, or a negative control is not noticed.
+Prints one JSON line; exits with 1 where something is violated, or a control is not noticed.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import json
 import sys
 import tempfile
 import time
-from typing import List
+from typing import List, Tuple
 
 from . import campaign, plan, tracing
 from .operations import OPERATIONS
@@ -23,6 +23,7 @@ def main() -> int:
     length.add_argument("--short", action="store_true", help=f"{SHORT} tries (the default)")
     length.add_argument("--long", action="store_true", help="all")
     length.add_argument("--tries", type=int, help="so many")
+    length.add_argument("--part", type=_part, metavar="K/N", help="each N-th of all, from the K-th")
     parser.add_argument("--seconds", type=float, help="begin no try after so long")
     parser.add_argument("--only", action="append", metavar="OP", help="an operation; repeatable")
     parser.add_argument("--kind", action="append", metavar="KIND", help="a kind; repeatable")
@@ -38,9 +39,18 @@ def main() -> int:
     if unknown:
         parser.error(f"no such operation: {', '.join(unknown)}; there are {', '.join(known)}")
     form = "long" if options.long else "short"
+    if options.part:
+        form = "part {} of {}".format(*options.part)
     line = {"campaign": "syscalls", "form": form, **run(options)}
     print(json.dumps(line))
     return int(bool(line["violations"]) or not all(line.get("controls", {"": 1}).values()))
+
+
+def _part(text: str) -> Tuple[int, int]:
+    number, of = map(int, text.split("/"))
+    if not 1 <= number <= of:
+        raise ValueError(text)
+    return number, of
 
 
 def run(options: argparse.Namespace) -> dict:
@@ -55,7 +65,10 @@ def run(options: argparse.Namespace) -> dict:
         all_cases = campaign.plan(prepared)
         if options.kind:
             all_cases = [case for case in all_cases if case.kind in options.kind]
-        if not options.long:
+        if options.part:
+            number, of = options.part
+            all_cases = all_cases[number - 1 :: of]
+        elif not options.long:
             all_cases = plan.short(all_cases, options.tries or SHORT)
         if options.plan:
             for case in all_cases:

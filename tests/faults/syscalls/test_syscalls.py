@@ -27,6 +27,7 @@ def test_nothing_is_lost_whichever_system_call_fails_or_is_the_last(capsys):
         kind=None,
         long=False,
         tries=None,
+        part=None,
         seconds=None,
         plan=False,
         controls=False,

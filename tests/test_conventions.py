@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.faults.loop.operations import OPERATIONS
 
 SOURCES = sorted((REPOSITORY / "spoolq").rglob("*.py"))
 TESTS = sorted((REPOSITORY / "tests").rglob("*.py"))
@@ -82,6 +83,38 @@ def test_a_tag_without_a_test_is_noticed():
     found = [re.findall(r"\btest_\w+", text) for _, text in tags(comment + docstring)]
     assert found == [["test_one", "test_two"], ["test_four"]]
     assert [re.findall(r"\btest_\w+", text) for _, text in tags("# CRASH: alone\n")] == [[]]
+
+
+def crash_table():
+    """Yield what is killed after, and what shows it, of every row of the crash table."""
+    text = (REPOSITORY / "docs" / "reliability.md").read_text(encoding="utf-8")
+    section = text.split("\n## Crash table\n")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
+    for row in rows[2:]:
+        yield row[0], row[-1]
+
+
+def test_every_row_of_the_crash_table_names_a_test_that_exists():
+    known = {name for path in TESTS for name in DEFINED.findall(path.read_text(encoding="utf-8"))}
+    operations = {operation.name for operation in OPERATIONS}
+    rows = list(crash_table())
+    missing = []
+    for step, shown_by in rows:
+        tests = re.findall(r"`(test_\w+)`", shown_by)
+        looped = re.findall(r"\[([^]]+)\]", shown_by)
+        if not tests and not looped:
+            missing.append(f"{step}: names nothing")
+        missing += [f"{step}: {name}" for name in tests if name not in known]
+        missing += [f"{step}: [{name}]" for name in looped if name not in operations]
+    assert missing == []
+    assert len(rows) > 20
+
+
+def test_every_operation_of_the_fault_loop_is_in_the_crash_table():
+    looped = {
+        name for _, shown_by in crash_table() for name in re.findall(r"\[([^]]+)\]", shown_by)
+    }
+    assert {operation.name for operation in OPERATIONS} - looped == set()
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

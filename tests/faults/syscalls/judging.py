@@ -7,7 +7,7 @@ from typing import List, Optional, Set
 from .. import checker
 from ..place import Place
 from .operations import Operation, Told
-from .plan import BEFORE, LIMIT, ON, Case
+from .plan import LIMIT, ON, Case
 
 _SPIN = 1500  # refused calls in the seconds that a try lasts: more is a busy loop
 BUG = 3  # spoolq's exit code for "a bug in spoolq"
@@ -109,7 +109,7 @@ def judge_end(
         if starts > len(job.history):
             wrong.append(f"{job.id} started {starts} times, of which {len(job.history)} are known")
         allowed = operation.ends.get(job.id, ("completed",))
-        if case.call == "execve" and case.kind in (ON, BEFORE):
+        if case.call == "execve":
             allowed = (*allowed, "dead")  # each attempt's command is refused, or killed, anew
         if job.state not in allowed:
             wrong.append(f"{job.id} ended {job.state}: {job.history[-2:]}")

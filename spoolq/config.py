@@ -29,6 +29,7 @@ class Settings(NamedTuple):
     backoff_max: float = 86_400
     backoff_jitter: float = 0
     timeout: Optional[float] = None
+    max_log: Optional[int] = None
     durability: str = "full"
     sync_claims: bool = False
     grace: float = 5
@@ -115,6 +116,9 @@ KEYS: Dict[str, Key] = {
     "backoff_max": Key(_number(0, 315_360_000), "no wait is longer, in seconds"),
     "backoff_jitter": Key(_number(0, 10), "a wait grows by up to this share of it, at random"),
     "timeout": Key(_optional(_number(0.001, 315_360_000)), "seconds for one attempt; null: none"),
+    "max_log": Key(
+        _optional(_number(1, 2**60, True)), "bytes that one attempt may print; null: no end"
+    ),
     "durability": Key(_one_of("full", "accept", "none"), "what is synced: full, accept or none"),
     "sync_claims": Key(_flag, "sync a claim before its command starts"),
     "grace": Key(_number(0, 86_400), "seconds between TERM and KILL when a run is ended"),

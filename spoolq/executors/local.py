@@ -116,8 +116,8 @@ class LocalExecutor:
             status = child.process.poll()
             if status is not None:
                 self._silence(child)  # readable from now on: it would ring until all is over
-            if status is None and child.deadline is not None and child.ending is None:
-                self._heed_deadline(child, child.deadline)
+            if status is None and child.ending is None:
+                self._heed_limits(child)
             if child.ending is not None:
                 # Whatever it left behind has to go before the job may run again.
                 if not child.ending.is_over or child.process.poll() is None:
@@ -145,8 +145,11 @@ class LocalExecutor:
         for child in self._children.values():
             if child.ending is not None:
                 waits.append(child.ending.patience())
-            elif child.deadline is not None:
+                continue
+            if child.deadline is not None:
                 waits.append(max(child.deadline - self._monotonic(), 0.0))
+            if child.run.settings.max_log is not None:
+                waits.append(max(self._next_round - self._monotonic(), 0.0))
         return min(waits, default=None)
 
     # --- inside -----------------------------------------------------------------------------------
@@ -206,10 +209,14 @@ class LocalExecutor:
             reason = f"{what} {error.filename!r}: {error.strerror}"
         return Ended(run, self._clock(), exit_code=code, error=f"cannot start: {reason}")
 
-    def _heed_deadline(self, child: _Child, deadline: float) -> None:
-        if self._monotonic() >= deadline:
-            timeout = child.run.settings.timeout_of(child.run.job)
+    def _heed_limits(self, child: _Child) -> None:
+        """End a run that takes longer, or has printed more, than it may."""
+        settings = child.run.settings
+        if child.deadline is not None and self._monotonic() >= child.deadline:
+            timeout = settings.timeout_of(child.run.job)
             self.end(child.run.claim, f"timed out after {timeout:g} s")
+        elif settings.max_log is not None and os.fstat(child.log).st_size > settings.max_log:
+            self.end(child.run.claim, f"printed more than max_log, {settings.max_log} bytes")
 
     def _wait_for(self, child: _Child) -> None:
         child.process.wait()

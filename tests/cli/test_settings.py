@@ -34,6 +34,7 @@ def test_values_are_spelled_as_people_type_them(spoolq):
         ("backoff_base", "1.5", 1.5),
         ("timeout", "90", 90),
         ("timeout", "none", None),
+        ("max_log", "1000000", 1_000_000),
         ("sync_claims", "true", True),
         ("durability", "accept", "accept"),
         ("shell", "/bin/bash", "/bin/bash"),
@@ -207,7 +208,7 @@ def test_verbs_options_states_keys_and_ids_complete(spoolq, spool):
     assert complete(spool, "enq") == ["enqueue"]
     assert complete(spool, "list", "--sta") == ["--state"]
     assert complete(spool, "list", "--state", "p") == ["pending", "processing"]
-    assert complete(spool, "config", "get", "max") == ["max_retries"]
+    assert complete(spool, "config", "get", "max") == ["max_retries", "max_log"]
     assert complete(spool, "show", "night") == ["night-2", "night-1"]
     assert complete(spool, "show", "nothing") == []
 

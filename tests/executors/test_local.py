@@ -421,6 +421,22 @@ def test_a_timeout_of_the_settings_counts_for_a_job_without_one(bench):
     assert bench.end_of("exec sleep 1000", {"timeout": 0.1}).error == "timed out after 0.1 s"
 
 
+def test_a_command_that_prints_more_than_max_log_is_ended_whole(bench, tmp_path):
+    run = bench.start(f"echo $$ > {tmp_path}/pid; yes", {"max_log": 10_000})
+    ended = bench.await_end(run)
+    assert (ended.error, ended.signal) == ("printed more than max_log, 10000 bytes", signal.SIGTERM)
+    assert not is_alive(int((tmp_path / "pid").read_text()))
+
+
+def test_a_command_that_prints_as_much_as_it_may_is_left_alone(bench):
+    assert bench.end_of("printf %0100d 0; sleep 1.5", {"max_log": 100}).exit_code == 0
+
+
+def test_a_timeout_counts_beside_max_log(bench):
+    ended = bench.end_of("exec sleep 1000", {"max_log": 100, "timeout": 0.1})
+    assert ended.error == "timed out after 0.1 s"
+
+
 def test_a_command_within_its_timeout_is_left_alone(bench):
     ended = bench.end_of("exit 4", {"timeout": 30})
     assert (ended.exit_code, ended.error) == (4, None)

@@ -43,13 +43,23 @@ class Marks(NamedTuple):
     started: Optional[float] = None
 
 
-def find(marks: Marks) -> List[int]:
-    """Return the pids of all processes of a run that are alive, never this process's own."""
+class Process(NamedTuple):
+    """What can be seen of a process; `locks` are those that it holds among those asked for."""
+
+    pid: int
+    group: int
+    session: int
+    cookie: str = ""
+    locks: FrozenSet[Tuple[int, int]] = frozenset()
+
+
+def find(marks: Marks) -> List[Process]:
+    """Return all processes of a run that are alive, never this one."""
     return find_all([marks])[0]
 
 
-def find_all(runs: Sequence[Marks]) -> List[List[int]]:
-    """Return the pids of each of several runs; one look at the system serves them all.
+def find_all(runs: Sequence[Marks]) -> List[List[Process]]:
+    """Return the processes of each of several runs; one look at the system serves them all.
 
     RACE: a process may be born while the others are looked at, so none is said after a second
     look alone (test_find_looks_twice_before_it_says_none).
@@ -58,32 +68,48 @@ def find_all(runs: Sequence[Marks]) -> List[List[int]]:
         OSError: there is no descriptor left to look with, so nothing is known.
     """
     found = _look(runs)
-    unseen = [index for index, pids in enumerate(found) if not pids]
-    for index, pids in zip(unseen, _look([runs[index] for index in unseen]) if unseen else ()):
-        found[index] = pids
+    unseen = [index for index, seen in enumerate(found) if not seen]
+    for index, seen in zip(unseen, _look([runs[index] for index in unseen]) if unseen else ()):
+        found[index] = seen
     return found
 
 
-def _look(runs: Sequence[Marks]) -> List[List[int]]:
+def _look(runs: Sequence[Marks]) -> List[List[Process]]:
     own = os.getpid()
-    found: List[List[int]] = [[] for _ in runs]
+    found: List[List[Process]] = [[] for _ in runs]
     locks = {marks.lock for marks in runs if marks.lock is not None}
     for process in _processes(locks) if platform.LINUX else _processes_elsewhere():
         if process.pid == own:
             continue
         for index, marks in enumerate(runs):
             if _belongs(process, marks):
-                found[index].append(process.pid)
+                found[index].append(process)
     return found
 
 
-def send(pids: Sequence[int], number: int) -> None:
-    """Send a signal to processes that may have ended meanwhile, or belong to another user."""
-    for pid in pids:
+def send(numbers: Iterable[int], signal_number: int) -> None:
+    """Send a signal to processes, or groups of them where a number is negative.
+
+    They may have ended meanwhile, or belong to another user.
+    """
+    for number in numbers:
         try:
-            os.kill(pid, number)
+            os.kill(number, signal_number)
         except (ProcessLookupError, PermissionError):
             continue  # gone, or out of reach: whoever waits for the lock sees which
+
+
+def _kill(left: Sequence[Process]) -> None:
+    """Kill processes, and their groups, in which only the run's own can be.
+
+    RACE: a command may fork and exit faster than it is looked at, so that each process found is
+    gone and its child there; the kernel signals a group at one moment
+    (test_a_command_that_forks_for_ever_is_ended).
+    """
+    own = os.getpgrp() if hasattr(os, "getpgrp") else 0
+    groups = {process.group for process in left} - {0, 1, own}
+    send((-group for group in groups), _KILL)
+    send((process.pid for process in left), _KILL)
 
 
 _TERM = signal.SIGTERM
@@ -118,16 +144,16 @@ class Ending:
         """Say whether it is time to look for what is left of the run."""
         return self._monotonic() >= self._next_look
 
-    def push(self, left: Sequence[int]) -> None:
+    def push(self, left: Sequence[Process]) -> None:
         """Push on, with what is left of the run; `is_over` is True when that is nothing."""
         now = self._monotonic()
         self.is_over = not left
         if left:
             self._begun = True
         if left and now >= self._kill_at:
-            send(left, _KILL)
+            _kill(left)
         else:
-            fresh = [pid for pid in left if pid not in self._asked]
+            fresh = [one.pid for one in left if one.pid not in self._asked]
             send(fresh, _TERM)
             if _CONT:
                 send(fresh, _CONT)
@@ -161,15 +187,6 @@ def push_on(endings: Iterable[Ending]) -> None:
         ending.push(left)
 
 
-class Process(NamedTuple):
-    """What can be seen of a process; `locks` are those that it holds among those asked for."""
-
-    pid: int
-    session: int
-    cookie: str
-    locks: FrozenSet[Tuple[int, int]]
-
-
 def _belongs(process: Process, marks: Marks) -> bool:
     if process.cookie == marks.claim or marks.lock in process.locks:
         return True
@@ -184,7 +201,7 @@ def _same_leader(marks: Marks) -> bool:
     """
     assert marks.leader is not None
     leader = _read_stat(marks.leader) if platform.LINUX else None
-    return leader is None or marks.started is None or abs(leader[2] - marks.started) < _SAME_START
+    return leader is None or marks.started is None or abs(leader[3] - marks.started) < _SAME_START
 
 
 # --- Linux ----------------------------------------------------------------------------------------
@@ -198,7 +215,8 @@ _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)  # or another u
 
 
 def _processes(locks: Set[Tuple[int, int]]) -> Iterator[Process]:
-    for entry in os.listdir("/proc"):
+    # The newest first: of those that fork and exit, the last one is there when it is looked at.
+    for entry in reversed(os.listdir("/proc")):
         if not entry.isdigit():
             continue
         status = _read_stat(int(entry))
@@ -208,11 +226,11 @@ def _processes(locks: Set[Tuple[int, int]]) -> Iterator[Process]:
             cookie, held = _read_cookie(entry), _read_locks(entry, locks)
         except _GONE:
             cookie, held = "", frozenset()
-        yield Process(int(entry), status[1], cookie, held)
+        yield Process(int(entry), status[1], status[2], cookie, held)
 
 
-def _read_stat(pid: int) -> Optional[Tuple[str, int, float]]:
-    """Return a process's state, session and start in seconds since the kernel's.
+def _read_stat(pid: int) -> Optional[Tuple[str, int, int, float]]:
+    """Return a process's state, group, session and start in seconds since the kernel's.
 
     Source: proc(5), /proc/pid/stat.
     """
@@ -221,7 +239,8 @@ def _read_stat(pid: int) -> Optional[Tuple[str, int, float]]:
             fields = file.read().rpartition(b")")[2].split()
     except _GONE:
         return None
-    return fields[0].decode(), int(fields[3]), int(fields[19]) / _TICKS_A_SECOND
+    started = int(fields[19]) / _TICKS_A_SECOND
+    return fields[0].decode(), int(fields[2]), int(fields[3]), started
 
 
 def _read_cookie(pid: str) -> str:
@@ -256,7 +275,8 @@ def _processes_elsewhere() -> Iterator[Process]:  # pragma: no cover
     for process in psutil.process_iter():
         try:
             session = os.getsid(process.pid) if hasattr(os, "getsid") else -1
+            group = os.getpgid(process.pid) if hasattr(os, "getpgid") else 0
             cookie = process.environ().get(COOKIE, "")
         except (psutil.Error, OSError):
             continue  # it ended, or is another user's
-        yield Process(process.pid, session, cookie, frozenset())
+        yield Process(process.pid, group, session, cookie)

@@ -30,7 +30,7 @@ from spoolq.layout import BELL
 from spoolq.lease import Lease
 from spoolq.logs import logger
 from spoolq.names import Name
-from spoolq.processes import Ending, Marks, find_all, push_on
+from spoolq.processes import Ending, Marks, Process, find_all, push_on
 from spoolq.spool import CHANGE, Record, SpoolDir
 
 _LOST, _CANCELLED = "lost", "cancel"  # how the slots of takeovers begin: what is to be recorded
@@ -232,7 +232,7 @@ class Recovery:
             "error": CANCELLED if cancelled else LOST,
         }
 
-    def _run_is_over(self, claim: Name, left: List[int], settings: Settings) -> bool:
+    def _run_is_over(self, claim: Name, left: List[Process], settings: Settings) -> bool:
         """Push the end of an orphan's run on; True when nothing of it is left."""
         ending = self._endings.get(claim)
         if ending is not None:

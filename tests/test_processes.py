@@ -38,7 +38,7 @@ class Started:
         self.marks = Marks(claim, self.inode, self.process.pid)
 
     def close(self):
-        for pid in find(self.marks):
+        for pid in pids(self.marks):
             end_quietly(pid)
         self.process.kill()
         self.process.wait()
@@ -60,34 +60,39 @@ def started(tmp_path):
         one.close()
 
 
+def pids(marks):
+    """Return the pids of what is found."""
+    return [process.pid for process in find(marks)]
+
+
 def test_a_process_is_found_by_each_mark_alone(started):
     one = started(["sleep", "1000"])
     pid = one.process.pid
     nobody = "20261124T020646123456Z.p5.a1.other@web1-4121-x7f3.0.json"
-    wait_until(lambda: find(Marks(CLAIM)) == [pid], "the exec")
-    assert find(Marks(nobody, one.inode)) == [pid]
-    assert find(Marks(nobody, None, pid)) == [pid]
-    assert find(Marks(nobody)) == []
+    wait_until(lambda: pids(Marks(CLAIM)) == [pid], "the exec")
+    assert pids(Marks(nobody, one.inode)) == [pid]
+    assert pids(Marks(nobody, None, pid)) == [pid]
+    assert pids(Marks(nobody)) == []
 
 
 @pytest.mark.parametrize("shed", SHED.values(), ids=SHED)
 def test_a_child_is_found_that_has_shed(started, tmp_path, shed):
     one = started(command(tmp_path / "pid", *shed))
     child = pid_in(tmp_path / "pid")
-    assert sorted(find(one.marks)) == sorted([one.process.pid, child])
+    assert sorted(pids(one.marks)) == sorted([one.process.pid, child])
 
 
 def test_a_child_is_found_when_its_parent_is_gone(started, tmp_path):
     one = started(command(tmp_path / "pid", stays=False))
     child = pid_in(tmp_path / "pid")
     one.process.wait()
-    assert find(one.marks) == [child]
-    assert find(Marks("x", None, one.process.pid)) == [child]  # a session without its leader
+    assert pids(one.marks) == [child]
+    assert pids(Marks("x", None, one.process.pid)) == [child]  # a session without its leader
 
 
 def test_who_looks_is_never_found_though_it_holds_the_lock(started):
     one = started(["sleep", "1000"])
-    assert os.getpid() not in find(one.marks)
+    assert os.getpid() not in pids(one.marks)
 
 
 def test_who_merely_has_the_lock_file_open_is_not_found(started):
@@ -95,8 +100,8 @@ def test_who_merely_has_the_lock_file_open_is_not_found(started):
     looking = os.open(one.path, os.O_RDWR)
     looker = subprocess.Popen(["sleep", "1000"], pass_fds=(looking,))
     try:
-        wait_until(lambda: looker.pid not in find(Marks("x", one.inode)), "the exec")
-        assert find(Marks("x", one.inode)) == [one.process.pid]
+        wait_until(lambda: looker.pid not in pids(Marks("x", one.inode)), "the exec")
+        assert pids(Marks("x", one.inode)) == [one.process.pid]
     finally:
         os.close(looking)
         looker.kill()
@@ -113,7 +118,7 @@ def test_who_probes_the_lock_with_a_shared_one_is_not_found(started):
     assert locks.try_lock(looking, shared=True)
     looker = subprocess.Popen(["sleep", "1000"], pass_fds=(looking,))
     try:
-        assert find(Marks("x", one.inode)) == []
+        assert pids(Marks("x", one.inode)) == []
     finally:
         os.close(looking)
         looker.kill()
@@ -122,22 +127,22 @@ def test_who_probes_the_lock_with_a_shared_one_is_not_found(started):
 
 def test_a_claim_whose_name_only_begins_so_is_not_found(started):
     one = started(["sleep", "1000"], claim="claim-and-more")
-    wait_until(lambda: find(Marks("claim-and-more")) == [one.process.pid], "the exec")
-    assert find(Marks("claim")) == []
+    wait_until(lambda: pids(Marks("claim-and-more")) == [one.process.pid], "the exec")
+    assert pids(Marks("claim")) == []
 
 
 def test_another_process_that_got_the_leaders_number_is_not_found(started):
     one = started(["sleep", "1000"])
     pid = one.process.pid
-    wait_until(lambda: find(Marks(CLAIM)) == [pid], "the exec")
+    wait_until(lambda: pids(Marks(CLAIM)) == [pid], "the exec")
     long_ago = one.marks._replace(claim="x", lock=None, started=0.0)
-    assert find(long_ago) == []
-    assert find(long_ago._replace(started=platform.uptime())) == [pid]
+    assert pids(long_ago) == []
+    assert pids(long_ago._replace(started=platform.uptime())) == [pid]
 
 
 def test_find_looks_twice_before_it_says_none(started, monkeypatch):
     one = started(["sleep", "1000"])
-    wait_until(lambda: find(Marks(CLAIM)), "the exec")
+    wait_until(lambda: pids(Marks(CLAIM)), "the exec")
     looks = []
     seen = processes._processes
 
@@ -146,13 +151,13 @@ def test_find_looks_twice_before_it_says_none(started, monkeypatch):
         return iter(()) if len(looks) == 1 else seen(asked)
 
     monkeypatch.setattr(processes, "_processes", born_while_we_look)
-    assert find(one.marks) == [one.process.pid]
+    assert pids(one.marks) == [one.process.pid]
 
 
 def test_a_zombie_is_not_found(started):
     one = started(["true"])
     wait_until(lambda: not is_alive(one.process.pid), "its end")
-    assert find(one.marks) == []
+    assert pids(one.marks) == []
 
 
 def test_a_signal_to_who_is_gone_does_no_harm(started):
@@ -163,21 +168,23 @@ def test_a_signal_to_who_is_gone_does_no_harm(started):
 
 def test_without_a_descriptor_to_look_with_nobody_is_said_to_be_gone(started):
     one = started(["sleep", "1000"])
-    wait_until(lambda: find(Marks(CLAIM)), "the exec")
+    wait_until(lambda: pids(Marks(CLAIM)), "the exec")
     with no_descriptor_left(), pytest.raises(OSError, match="Too many open files"):
-        find(one.marks)
-    assert find(one.marks) == [one.process.pid]
+        pids(one.marks)
+    assert pids(one.marks) == [one.process.pid]
 
 
 def test_what_is_left_of_many_runs_is_found_in_one_look(started, monkeypatch):
     runs = [started(["sleep", "1000"], f"claim-{number}") for number in range(5)]
     for one in runs:
-        wait_until(lambda one=one: find(Marks(one.marks.claim)), "the exec")
+        wait_until(lambda one=one: pids(Marks(one.marks.claim)), "the exec")
     looks = []
     real = processes._processes
     monkeypatch.setattr(processes, "_processes", lambda asked: looks.append(True) or real(asked))
     found = find_all([one.marks for one in runs])
-    assert found == [[one.process.pid] for one in runs]
+    assert [[process.pid for process in seen] for seen in found] == [
+        [one.process.pid] for one in runs
+    ]
     assert len(looks) == 1
 
 
@@ -225,7 +232,7 @@ def test_an_ending_kills_when_the_grace_is_over_and_not_before(started, clock, t
     clock.advance(0.05)
     assert not is_over(ending)
     assert one.process.wait() == -signal.SIGKILL
-    wait_until(lambda: find(one.marks) == [], "the end of its children")
+    wait_until(lambda: pids(one.marks) == [], "the end of its children")
     clock.advance(1)
     assert is_over(ending)
 
@@ -263,7 +270,7 @@ def test_an_ending_that_is_over_does_not_want_to_be_asked_all_the_time(clock):
 
 def test_an_ending_goes_on_though_nothing_could_be_looked_for_meanwhile(started):
     one = started(["sleep", "1000"])
-    wait_until(lambda: find(Marks(CLAIM)), "the exec")
+    wait_until(lambda: pids(Marks(CLAIM)), "the exec")
     ending = Ending(one.marks, 60, time.monotonic)
     with no_descriptor_left():
         for _ in range(3):
@@ -273,3 +280,35 @@ def test_an_ending_goes_on_though_nothing_could_be_looked_for_meanwhile(started)
     assert not ending.has_begun()
     until_over(ending)
     assert one.process.wait() == -signal.SIGTERM
+
+
+_CHAIN = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+until = time.monotonic() + 50  # whatever comes, it ends by itself
+if sys.argv[2] == "leads" and os.fork():
+    while time.monotonic() < until:
+        time.sleep(0.1)
+open(sys.argv[1], "w").close()
+while time.monotonic() < until:
+    if os.fork():
+        os._exit(0)
+open(sys.argv[1] + ".end", "w").close()
+"""
+
+
+@pytest.mark.parametrize("leader", ["leads", "is gone"])
+def test_a_command_that_forks_for_ever_is_ended(started, tmp_path, leader):
+    """Each process of the chain lives for a moment only; a signal to its group hits them all."""
+    ready = tmp_path / "ready"
+    one = started([sys.executable, "-S", "-c", _CHAIN, str(ready), leader])
+    wait_until(ready.exists, "the chain")
+    until_over(Ending(one.marks, 0.1, time.monotonic))
+    os.close(one.lock)
+    one.lock = -1
+    fresh = os.open(one.path, os.O_RDWR)
+    try:
+        assert locks.try_lock(fresh), "something still holds the lock"
+    finally:
+        os.close(fresh)
+    assert not (tmp_path / "ready.end").exists()

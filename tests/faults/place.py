@@ -130,3 +130,11 @@ def wait_for(condition: Callable[[], Any], seconds: float = 4.0) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def age(tmp: str) -> None:
+    """Make litter old enough to be swept."""
+    then = time.time() - 3 * 86_400
+    for directory, names, files in os.walk(tmp, topdown=False):
+        for name in (*names, *files):
+            os.utime(os.path.join(directory, name), (then, then), follow_symlinks=False)

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from .. import checker
 from ..apart import scratch
-from ..place import PROGRAM, Place, wait_for
+from ..place import PROGRAM, Place, age, wait_for
 from . import judging
 from .operations import Operation, Told
 from .plan import LIMIT, ON, Case, cases, command_options
@@ -22,7 +22,6 @@ from .tracing import Trace, hits, parse, place, strace
 AT_ONCE = 3
 _LASTING = 2.5  # seconds that a worker is watched under a fault that lasts
 _PATIENCE = 15.0
-_OLD = 3 * 86_400
 
 
 class Prepared(NamedTuple):
@@ -243,7 +242,7 @@ def _recover(
 ) -> List[str]:
     """Let a fresh worker, with no fault, do all that is to be done; judge the end."""
     noted = {job_id: at.noted(job_id) for job_id in found.jobs}
-    _age(os.path.join(at.spool, "tmp"))
+    age(os.path.join(at.spool, "tmp"))
     with open(os.path.join(at.runs, "first"), "ab"):
         pass  # from now on no command is slow
     try:
@@ -260,14 +259,6 @@ def _recover(
         if note.startswith("start")
     ]
     return judging.judge_end(operation, case, at, found, after, told, ran)
-
-
-def _age(tmp: str) -> None:
-    """Make litter old enough to be swept."""
-    then = time.time() - _OLD
-    for directory, names, files in os.walk(tmp, topdown=False):
-        for name in (*names, *files):
-            os.utime(os.path.join(directory, name), (then, then), follow_symlinks=False)
 
 
 # --- all of it ------------------------------------------------------------------------------------

@@ -1,0 +1,253 @@
+"""Workers and producers that are killed at random, beside jobs that notice a twin."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from typing import List, Optional, Set
+
+from .. import checker
+from ..cases import Bench, Case
+from ..place import Place, age, body, wait_for
+
+_LEFTOVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "leftover.py")
+_SHED = (
+    (),
+    ("deaf",),
+    ("session",),
+    ("descriptors",),
+    ("environment",),
+    ("deaf", "session", "descriptors"),
+    ("deaf", "session", "environment"),
+    ("deaf", "descriptors", "environment"),
+)
+_RETRIES = 10_000  # a job that is lost with its worker again and again must not be given up here
+
+
+class Storm:
+    """Some workers and producers, one of which is killed every 50 to 500 ms."""
+
+    def __init__(self, bench: Bench, seed: int) -> None:
+        self.bench = bench
+        self.place = bench.place
+        self.chance = random.Random(seed)
+        self.workers: List[Optional[subprocess.Popen]] = [None] * 3
+        self.producers: List[subprocess.Popen] = []
+        self.dropped: Set[str] = set()
+        self.batches = 0
+        self.kills = 0
+
+    def blow(self, seconds: float, produce: bool = True) -> None:
+        """Keep everything running, and kill, for some seconds."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for number, worker in enumerate(self.workers):
+                if worker is None or worker.poll() is not None:
+                    self.workers[number] = self.place.start("worker", "start", "--count", "2")
+            if produce and len([one for one in self.producers if one.poll() is None]) < 2:
+                self._produce()
+                self._drop()
+            time.sleep(self.chance.uniform(0.05, 0.5))
+            running = [
+                one for one in (*self.workers, *self.producers) if one and one.poll() is None
+            ]
+            if running:
+                victim = self.chance.choice(running)
+                victim.kill()
+                victim.wait()
+                self.kills += 1
+        for one in (*self.workers, *self.producers):
+            if one is not None and one.poll() is None:
+                one.kill()
+                one.wait()
+        self.bench.count("kills", self.kills)
+
+    def _produce(self) -> None:
+        self.batches += 1
+        lines = os.path.join(self.place.top, f"lines.{self.batches}")
+        with open(lines, "w", encoding="ascii") as file:
+            file.write((body(f"sleep 0.0{self.chance.randrange(1, 9)}; ") + "\n") * 12)
+        how = ["--stream"] if self.chance.random() < 0.5 else []
+        with open(lines, "rb") as stdin, open(self._told(self.batches), "wb") as told:
+            self.producers.append(
+                subprocess.Popen(
+                    self.place.command("enqueue", *how, "-"),
+                    stdin=stdin,
+                    stdout=told,
+                    stderr=subprocess.DEVNULL,
+                    env=self.place.environment(),
+                )
+            )
+
+    def _drop(self) -> None:
+        name = f"drop-{self.batches}"
+        with tempfile.NamedTemporaryFile("w", dir=self.place.top, delete=False) as file:
+            json.dump({"command": body(), "name": name}, file)
+        os.rename(file.name, os.path.join(self.place.spool, "pending", name + ".json"))
+        self.dropped.add(name)
+
+    def _told(self, batch: int) -> str:
+        return os.path.join(self.place.top, f"told.{batch}")
+
+    def acknowledged(self) -> Set[str]:
+        """Return the ids that any producer printed, killed or not."""
+        ids: Set[str] = set()
+        for batch in range(1, self.batches + 1):
+            with open(self._told(batch), encoding="ascii") as file:
+                ids.update(line.strip() for line in file if line.endswith("\n"))
+        return ids
+
+
+def calm(place: Place, seconds: float = 120.0) -> str:
+    """Let one worker do all that is left; return what went wrong."""
+    age(os.path.join(place.spool, "tmp"))
+    worker = place.start("worker", "start", "--drain", "--count", "6", log="calm.log")
+    if not wait_for(lambda: worker.poll() is not None, seconds):
+        worker.kill()
+        worker.wait()
+        return f"the storm is over, and the rest is not done within {seconds:g} s"
+    return "" if worker.returncode == 0 else f"exit {worker.returncode}: {place.said('calm.log')}"
+
+
+def judge(bench: Bench, ids: Set[str], dropped: Set[str] = frozenset()) -> checker.Snapshot:
+    """Look for what must not be, when all has been calm for long enough."""
+    place = bench.place
+    found = checker.read(place.spool)
+    nothing = checker.Snapshot({}, {}, [])
+    bench.wrong += found.wrong + checker.lost(nothing, found, ids, set())
+    bench.wrong += checker.ill_lived(found, retries=_RETRIES) + checker.unsettled(
+        place.spool, found
+    )
+    names = [job.fields.get("name") for job in found.jobs.values()]
+    for name in sorted(dropped):
+        bench.check(
+            names.count(name) == 1, f"{name} was dropped, and is there {names.count(name)}x"
+        )
+    for job in found.jobs.values():
+        notes = place.noted(job.id)
+        bench.check("overlap" not in notes, f"{job.id} ran twice at the same time: {notes}")
+        bench.check(job.state != "completed" or "end" in notes, f"{job.id} completed unrun")
+    bench.count("jobs", len(found.jobs))
+    bench.count("runs", sum(len(job.history) for job in found.jobs.values()))
+    return found
+
+
+def _kill_workers_and_producers(bench: Bench) -> None:
+    bench.place.make(max_retries=_RETRIES)
+    storm = Storm(bench, seed=1)
+    storm.blow(180.0 if bench.long else 12.0)
+    wrong = calm(bench.place)
+    bench.check(not wrong, wrong)
+    ids = storm.acknowledged()
+    bench.check(
+        len(ids) > 20 and storm.kills > 10, f"no storm: {len(ids)} ids, {storm.kills} kills"
+    )
+    found = judge(bench, ids, storm.dropped)
+    bench.check(
+        all(job.state == "completed" for job in found.jobs.values()), "not all have succeeded"
+    )
+    runs = sum(len(job.history) for job in found.jobs.values())
+    lines = bench.place.said().count("\n") + bench.place.said("calm.log").count("\n")
+    allowed = 6 * runs + 20 * storm.kills + 100
+    bench.check(lines <= allowed, f"{lines} log lines for {runs} runs and {storm.kills} kills")
+
+
+def _outlive_workers(bench: Bench) -> None:
+    """Jobs leave a child that sheds all but one mark; their workers die all the time."""
+    place = bench.place
+    place.make(max_retries=_RETRIES, grace=0.3)
+    chance = random.Random(2)
+    ids = _enqueue_leftovers(place, chance, 60 if bench.long else 24)
+    storm = Storm(bench, seed=3)
+    storm.blow(60.0 if bench.long else 8.0, produce=False)
+    wrong = calm(place)
+    bench.check(not wrong, wrong)
+    bench.check(storm.kills > 8, f"{storm.kills} kills are no storm")
+    found = judge(bench, ids)
+    lost = sum(run.get("error") == "worker lost" for j in found.jobs.values() for run in j.history)
+    bench.check(lost > 5, f"only {lost} runs were lost with their workers")
+    bench.count("lost runs", lost)
+
+
+def _enqueue_leftovers(place: Place, chance: random.Random, number: int) -> Set[str]:
+    lines = []
+    for _ in range(number):
+        words = [sys.executable, "-S", _LEFTOVER, '"$R/$SPOOLQ_JOB_ID.left"']
+        words += ['"$R/$SPOOLQ_JOB_ID.runs"', f"{chance.uniform(0.1, 1.0):.1f}"]
+        lines.append(body(" ".join([*words, *chance.choice(_SHED)]) + "; "))
+    return set(place.enqueue(lines))
+
+
+def _stand_still_beyond_the_lease(bench: Bench) -> None:
+    """A worker stopped for longer than the lease is not dead; it goes on where it stood."""
+    place = bench.place
+    place.make(lease=5)
+    ids = set(place.enqueue([body("sleep 1; ")] * 2))
+    stopped = place.start("worker", "start", "--count", "2", log="stopped.log")
+    started = wait_for(lambda: all(place.noted(one) for one in ids), 20)
+    bench.check(started, "the jobs do not start")
+    stopped.send_signal(signal.SIGSTOP)
+    ids |= set(place.enqueue([body()] * 4))
+    beside = place.start("worker", "start")
+    time.sleep(12.0 if bench.long else 6.0)  # the lease is 5 s
+    stopped.send_signal(signal.SIGCONT)
+    done = wait_for(lambda: len(place.names("completed")) == 6, 20)
+    bench.check(done, f"completed: {place.names('completed')}")
+    for worker in (stopped, beside):
+        worker.terminate()
+        bench.check(worker.wait(20) == 0, f"the worker exited {worker.returncode}")
+    found = judge(bench, ids)
+    for job in found.jobs.values():
+        bench.check(len(job.history) == 1, f"{job.id} ran {len(job.history)} times")
+    bench.count("stops")
+
+
+# --- controls -------------------------------------------------------------------------------------
+
+_BLIND = """
+from spoolq import lease, recovery
+recovery.find_all = lambda marks: [[] for _ in marks]
+real = lease.probe
+def probe(spool, worker, lock=None):
+    return real(spool, worker) if lock is None else "free"
+lease.probe = probe
+"""
+
+
+def spoiled(top: str, text: str) -> str:
+    """Return a directory that makes every Python that has it first in its path a worse spoolq."""
+    first = os.path.join(top, "first")
+    os.mkdir(first)
+    with open(os.path.join(first, "sitecustomize.py"), "w", encoding="ascii") as file:
+        file.write(text)
+    return first
+
+
+def _do_not_look_for_what_is_left(bench: Bench) -> None:
+    bench.place = Place(bench.place.top, spoiled(bench.place.top, _BLIND))
+    bench.place.make(max_retries=_RETRIES)
+    ids = set(bench.place.enqueue([body("sleep 3; ")] * 6))
+    Storm(bench, seed=4).blow(4.0, produce=False)
+    bench.wrong = [text for text in [calm(bench.place)] if text]
+    judge(bench, ids)
+    bench.wrong = [text for text in bench.wrong if "at the same time" in text]
+
+
+def _lie_of_a_job(bench: Bench) -> None:
+    bench.place.make()
+    ids = set(bench.place.enqueue([body()]))
+    bench.check(not calm(bench.place), "")
+    judge(bench, ids | {"never-enqueued"})
+
+
+CASES = [
+    Case("workers and producers are killed", _kill_workers_and_producers),
+    Case("commands outlive their workers", _outlive_workers),
+    Case("a worker stands still beyond the lease", _stand_still_beyond_the_lease),
+    Case("what is left of a run is not looked for", _do_not_look_for_what_is_left, is_control=True),
+    Case("an id is told that was never given", _lie_of_a_job, is_control=True),
+]

@@ -146,9 +146,21 @@ def _ask_its_worker(spool: SpoolDir, view: JobView, clock: Clock) -> None:
     time.sleep(_POLL)
 
 
-def recover_now(spool: SpoolDir, clock: Clock = instants.now) -> None:
-    """Take over the claims of dead workers at once, as every worker does each second."""
+def recover_now(
+    spool: SpoolDir,
+    clock: Clock = instants.now,
+    *,
+    orphans: Optional[str] = None,
+    sweep: bool = False,
+) -> None:
+    """Take over the claims of dead workers at once, as every worker does each second.
+
+    Args:
+        orphans: what the commands of dead workers get, "end" or "wait"; None: as configured.
+        sweep: also remove the directories of dead workers, and old litter.
+    """
     settings = views.settings_of(spool)[0]
+    settings = settings._replace(orphans=orphans or settings.orphans)
     with _worker_for_a_moment(spool) as own, translated(spool.path):
         recovery = Recovery(spool, own, clock, time.monotonic)
         taken = recovery.look(settings, set())
@@ -160,6 +172,8 @@ def recover_now(spool: SpoolDir, clock: Clock = instants.now) -> None:
         report = spool.finish(own.dir, records, settings.durability)
         if report.error is not None:
             raise storage_error(report.error, spool.path) from report.error
+        if sweep:
+            recovery.sweep()
 
 
 def retry(spool: SpoolDir, job_id: str, clock: Clock = instants.now) -> Name:

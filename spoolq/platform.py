@@ -240,11 +240,8 @@ _NETWORK_FILESYSTEMS = frozenset(
 )
 
 
-def network_filesystem(path: str) -> Optional[str]:
-    """Return the kind of network filesystem that holds `path`, or None for a local one.
-
-    Events of other hosts are not seen on these, and their locks may be local.
-    """
+def filesystem(path: str) -> Optional[str]:
+    """Return the kind of filesystem that holds `path`, as the mount table calls it, or None."""
     try:
         device = os.stat(path).st_dev
         with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
@@ -252,11 +249,19 @@ def network_filesystem(path: str) -> Optional[str]:
                 fields, _, rest = line.partition(" - ")
                 major, minor = fields.split()[2].split(":")
                 if os.makedev(int(major), int(minor)) == device:
-                    kind = rest.split()[0]
-                    return kind if kind in _NETWORK_FILESYSTEMS else None
+                    return rest.split()[0]
     except (OSError, ValueError, IndexError):
         return None
     return None
+
+
+def network_filesystem(path: str) -> Optional[str]:
+    """Return the kind of network filesystem that holds `path`, or None for a local one.
+
+    Events of other hosts are not seen on these, and their locks may be local.
+    """
+    kind = filesystem(path)
+    return kind if kind in _NETWORK_FILESYSTEMS else None
 
 
 # --- people ---------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from typing import Iterator, Optional, Sequence
+from typing import Iterator, Optional, Sequence, Tuple
 
 from spoolq import platform
 from spoolq.errors import UnsafeSpool
@@ -25,21 +25,30 @@ def require_safe(path: str, inner: Sequence[str], group: Optional[str]) -> None:
     Raises:
         UnsafeSpool: with the path and the command that mends it.
     """
+    for _, refusal in refusals(path, inner, group, platform.effective_user()):
+        raise refusal
+
+
+def refusals(
+    path: str, inner: Sequence[str], group: Optional[str], user: int
+) -> Iterator[Tuple[str, UnsafeSpool]]:
+    """Yield every place that a worker of `user` refuses, and how."""
     if platform.WINDOWS:
         return
     real = os.path.realpath(path)
     named = platform.group_id(group) if group else None
-    user = platform.effective_user()
     for place in (real, *(os.path.join(real, name) for name in inner)):
         info = os.lstat(place)
-        _require_owner(place, info, user)
+        if info.st_uid not in (0, user):
+            yield place, _of_a_stranger(place, info, user)
         if platform.may_others_write(info, named):
-            _refuse(place, info)
+            yield place, _open_to_others(place, info)
     for place in _above(real):
         info = os.lstat(place)
-        _require_owner(place, info, user)
+        if info.st_uid not in (0, user):
+            yield place, _of_a_stranger(place, info, user)
         if platform.may_others_write(info, None) and not info.st_mode & stat.S_ISVTX:
-            _refuse(place, info)
+            yield place, _open_to_others(place, info)
 
 
 def trusts(info: os.stat_result, group: Optional[str]) -> bool:
@@ -53,19 +62,18 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _require_owner(path: str, info: os.stat_result, user: int) -> None:
-    if info.st_uid not in (0, user):
-        raise UnsafeSpool(
-            f"{path} belongs to user {info.st_uid}, who could put commands here that would run "
-            f"as user {user}",
-            hint=f"run the worker as user {info.st_uid}, or: chown {user} {shlex.quote(path)}",
-        )
+def _of_a_stranger(path: str, info: os.stat_result, user: int) -> UnsafeSpool:
+    return UnsafeSpool(
+        f"{path} belongs to user {info.st_uid}, who could put commands here that would run "
+        f"as user {user}",
+        hint=f"run the worker as user {info.st_uid}, or: chown {user} {shlex.quote(path)}",
+    )
 
 
-def _refuse(path: str, info: os.stat_result) -> None:
+def _open_to_others(path: str, info: os.stat_result) -> UnsafeSpool:
     who = "everybody" if info.st_mode & stat.S_IWOTH else f"group {info.st_gid}"
     bits = "go-w" if info.st_mode & stat.S_IWOTH else "g-w"
-    raise UnsafeSpool(
+    return UnsafeSpool(
         f"{path} can be written by {who}, who could put commands here",
         hint=f"chmod {bits} {shlex.quote(path)}",
     )

@@ -40,6 +40,11 @@ class Watcher:
             self._observer = None
             self._complain(str(error))
 
+    @property
+    def watches(self) -> bool:
+        """Whether events can come; else the worker looks once a second."""
+        return self._observer is not None
+
     def check(self) -> None:
         """Rebuild what has died: a thread, or a watch on a directory that is another now."""
         if self._observer is None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 import tempfile
 import traceback
 from typing import Any, Callable, List
@@ -13,6 +15,15 @@ def scratch() -> str:
     """Return where spools are made: in memory where the system has such a place, for speed."""
     memory = "/dev/shm"
     return memory if os.access(memory, os.W_OK | os.X_OK) else tempfile.gettempdir()
+
+
+def install(*packages: str) -> None:
+    """Install Debian's packages where root may and was asked to: SPOOLQ_TEST_INSTALL=1."""
+    if os.environ.get("SPOOLQ_TEST_INSTALL") != "1" or shutil.which("apt-get") is None:
+        return
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for words in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+        subprocess.run(["apt-get", "-qq", *words], env=quiet, stdout=subprocess.DEVNULL)
 
 
 def in_child(work: Callable[[Callable[..., None], Callable[[], None]], None]) -> List[List[Any]]:

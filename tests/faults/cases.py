@@ -7,6 +7,7 @@ to find something wrong. `python -m tests.faults.NAME` runs a campaign, pytest i
 import argparse
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -137,3 +138,15 @@ def demand(outcome: Outcome) -> None:
         assert outcome.wrong and "the case itself broke" not in outcome.wrong[0], outcome.wrong
     else:
         assert outcome.wrong == []
+
+
+def end(process: "subprocess.Popen[bytes]", seconds: float = 20.0) -> bool:
+    """Ask a process that was started to end, and kill it if it does not; say whether it did."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+    return True

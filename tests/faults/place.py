@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence
 
 DEADLINE = 20.0
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -48,6 +48,7 @@ class Place(NamedTuple):
 
     top: str
     first: str = ""  # a directory that comes first in PYTHONPATH: a worse spoolq
+    variables: Mapping[str, str] = {}  # more of the environment
 
     @property
     def spool(self) -> str:
@@ -64,8 +65,16 @@ class Place(NamedTuple):
         with open(os.path.join(self.spool, "config.json"), "w", encoding="ascii") as file:
             json.dump({**SETTINGS, **settings}, file, indent=2)
 
+    def spoiled(self, text: str) -> "Place":
+        """Return the same place for a worse spoolq: each Python there first runs this text."""
+        first = os.path.join(self.top, "first")
+        os.makedirs(first, exist_ok=True)
+        with open(os.path.join(first, "sitecustomize.py"), "w", encoding="ascii") as file:
+            file.write(text)
+        return self._replace(first=first)
+
     def environment(self) -> Dict[str, str]:
-        return environment(self.runs, self.first)
+        return {**environment(self.runs, self.first), **self.variables}
 
     def command(self, *arguments: str) -> List[str]:
         return [*PROGRAM, "--spool", self.spool, *arguments]
@@ -89,11 +98,17 @@ class Place(NamedTuple):
         said: str = self.spoolq("enqueue", "-", stdin="".join(f"{line}\n" for line in jobs)).stdout
         return said.split()
 
-    def start(self, *arguments: str, log: str = "beside.log") -> "subprocess.Popen[bytes]":
-        """Start spoolq beside what is tried; what it says goes to a file in `top`."""
+    def start(
+        self, *arguments: str, log: str = "beside.log", within: Sequence[str] = ()
+    ) -> "subprocess.Popen[bytes]":
+        """Start spoolq beside what is tried; what it says goes to a file in `top`.
+
+        Args:
+            within: words of a command that runs the one that follows.
+        """
         with open(os.path.join(self.top, log), "ab") as file:
             return subprocess.Popen(
-                self.command(*arguments),
+                [*within, *self.command(*arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,

@@ -218,17 +218,8 @@ lease.probe = probe
 """
 
 
-def spoiled(top: str, text: str) -> str:
-    """Return a directory that makes every Python that has it first in its path a worse spoolq."""
-    first = os.path.join(top, "first")
-    os.mkdir(first)
-    with open(os.path.join(first, "sitecustomize.py"), "w", encoding="ascii") as file:
-        file.write(text)
-    return first
-
-
 def _do_not_look_for_what_is_left(bench: Bench) -> None:
-    bench.place = Place(bench.place.top, spoiled(bench.place.top, _BLIND))
+    bench.place = bench.place.spoiled(_BLIND)
     bench.place.make(max_retries=_RETRIES)
     ids = set(bench.place.enqueue([body("sleep 3; ")] * 6))
     Storm(bench, seed=4).blow(4.0, produce=False)

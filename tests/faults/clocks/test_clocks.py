@@ -1,0 +1,15 @@
+"""The short form as tests, where campaigns are asked for."""
+
+import pytest
+
+from tests.conftest import CAMPAIGNS, NOT_ASKED_FOR
+
+from ..cases import demand, perform
+from . import CASES
+
+
+@pytest.mark.skipif(not CAMPAIGNS, reason=NOT_ASKED_FOR)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_clocks(case):
+    """Nothing is lost, stuck, early or ended by a clock that is set; a control is caught."""
+    demand(perform(case))

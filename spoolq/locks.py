@@ -70,7 +70,7 @@ def held(directory: Dir, name: str, *, patience: float = 10.0) -> Iterator[None]
             time.sleep(_POLL)
         yield
     finally:
-        os.close(descriptor)
+        let_go(descriptor)
 
 
 def let_go(descriptor: int) -> None:

@@ -15,12 +15,18 @@ from spoolq import platform
 from spoolq.errors import UnsafeSpool
 
 
-def require_safe(path: str, inner: Sequence[str], group: Optional[str]) -> None:
+def require_safe(
+    path: str,
+    inner: Sequence[str],
+    group: Optional[str],
+    held: Optional[os.stat_result] = None,
+) -> None:
     """Refuse a spool in which somebody else could put commands.
 
     The spool, the directories `inner` in it and every directory above must belong to root or to
     this user and be writable to nobody else, save a sticky directory above, the owner's private
-    group, or `group`, the one named when the spool was made.
+    group, or `group`, the one named when the spool was made. `held` is the directory that was
+    opened, if one was.
 
     Raises:
         UnsafeSpool: with the path and the command that mends it.

@@ -1,5 +1,6 @@
 """Locks that the kernel frees when their holder dies."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -137,6 +138,23 @@ def test_held_waits_until_the_lock_is_free(directory, monkeypatch):
     monkeypatch.setattr(locks.time, "sleep", sleep)
     with locks.held(directory, ".ids"):
         assert len(slept) == 3
+
+
+def test_what_close_reports_of_a_lock_is_no_failure_of_what_was_done_under_it(
+    directory, monkeypatch
+):
+    """Found by failing every system call: an id was there, and its caller was told of an error."""
+    real = os.close
+
+    def close(descriptor):
+        real(descriptor)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with held(directory, ".ids"):
+        monkeypatch.setattr("spoolq.locks.os.close", close)
+    monkeypatch.undo()
+    with held(directory, ".ids", patience=0):
+        pass
 
 
 def test_an_error_of_the_body_lets_the_lock_go(directory):

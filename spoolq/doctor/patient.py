@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Optional
 
 from spoolq import config, control, platform
 from spoolq.config import Settings
@@ -102,6 +102,3 @@ def require_spool(path: str) -> None:
 
 def _is_locked(path: str) -> bool:
     return not os.access(path, os.X_OK)
-
-
-Key = Tuple[str, str]

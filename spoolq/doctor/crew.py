@@ -1,0 +1,137 @@
+"""The workers, what dead ones left, and whether the living do what is due."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from spoolq import instants, lease, names, platform, views
+from spoolq.doctor.finding import Finding, note, problem
+from spoolq.doctor.patient import Patient
+from spoolq.errors import SpoolqError
+from spoolq.layout import PAUSED
+
+LATE = 60.0  # seconds after which a job that is due should have run
+_START = "spoolq worker start --count 1"
+_RECOVER = "spoolq doctor --repair, or start a worker:  " + _START
+
+
+class Crew(NamedTuple):
+    """Who works here: state and card of each worker. A state is held, free, missing or a reason."""
+
+    states: Dict[str, str]
+    cards: Dict[str, Dict[str, Any]]
+
+    @classmethod
+    def muster(cls, patient: Patient) -> Crew:
+        """Look at every worker's directory, and at those that claims name."""
+        claims = map(names.parse, patient.files("processing"))
+        named = {claim.worker for claim in claims if claim is not None and claim.worker}
+        found = {entry for entry in patient.files("workers") if names.is_worker(entry)}
+        network = platform.network_filesystem(patient.path)
+        states, cards = {}, {}
+        for worker in sorted(named | found):
+            cards[worker] = {}
+            if patient.dir("workers") is None:
+                states[worker] = "missing"
+                continue
+            try:
+                states[worker] = lease.probe(patient.spool, worker)
+                cards[worker] = lease.read_card(patient.spool, worker)
+            except (OSError, SpoolqError) as error:
+                states[worker] = getattr(error, "strerror", None) or str(error)
+            elsewhere = cards[worker].get("boot") != platform.boot_id()
+            if states[worker] == "free" and network and elsewhere:
+                states[worker] = "held"  # as recovery takes it: another host's locks are not seen
+        return cls(states, cards)
+
+    def at_work(self) -> List[str]:
+        """Return the living who run jobs: a verb that changes one is a worker for a moment too."""
+        return [
+            worker
+            for worker, state in self.states.items()
+            if state == "held" and self.cards[worker].get("count") != 0
+        ]
+
+
+def claims(patient: Patient, crew: Crew) -> Iterator[Finding]:
+    """Find claims that nobody works on."""
+    for filename in patient.files("processing"):
+        if not names.is_job(filename):
+            continue
+        path = f"processing/{filename}"
+        claim = names.parse(filename)
+        if claim is None or claim.worker is None:
+            what = "it names no worker, so nobody runs it"
+            yield problem("stray", path, what, _RECOVER, patient.recover)
+        elif crew.states.get(claim.worker, "held") in ("free", "missing"):
+            view = views.look(patient.spool, "processing", filename, patient.settings)
+            if view is None:
+                continue
+            if view.job is not None and view.job.recorded(claim.attempt, claim.stamp):
+                what = f"its outcome is recorded, and its worker {claim.worker} is gone"
+                yield problem("unfinished-move", path, what, _RECOVER, patient.recover)
+            else:
+                what = f"its worker {claim.worker} is gone"
+                yield problem("orphan", path, what, _RECOVER, patient.recover)
+
+
+def workers(patient: Patient, crew: Crew) -> Iterator[Finding]:
+    """Find workers that are gone, in trouble, or no workers."""
+    claimed = {claim.worker for claim in map(names.parse, patient.files("processing")) if claim}
+    present = set(patient.files("workers"))
+    for worker, state in crew.states.items():
+        path = f"workers/{worker}"
+        trouble = crew.cards[worker].get("trouble")
+        if state == "held":
+            if trouble:
+                yield problem("worker-trouble", path, str(trouble), "mend what it complains of")
+        elif state not in ("free", "missing"):
+            fix = "look at it; no worker takes over what it may run"
+            yield problem("unknown-worker", path, f"it cannot be told alive or dead: {state}", fix)
+        elif worker in present and worker not in claimed:
+            what = "this worker is gone, and has no claims"
+            yield problem("dead-worker", path, what, _RECOVER, patient.recover)
+
+
+def waiting(patient: Patient, crew: Crew) -> Iterator[Finding]:
+    """Find jobs that are due while nobody takes them."""
+    count, oldest = _due(patient)
+    if not count:
+        return
+    late = time.time() - oldest > LATE
+    say = problem if late else note
+    jobs = "1 job is due" if count == 1 else f"{count} jobs are due"
+    has_paused = patient.spool.root.has(PAUSED)
+    if has_paused:
+        yield say("paused", PAUSED, f"{jobs}, and workers take nothing new", "spoolq resume")
+    if not crew.at_work():
+        yield say("no-worker", "workers", f"{jobs}, and no worker is there", _START)
+        return
+    before = instants.to_stamp(instants.later(instants.now(), -LATE))
+    overdue = [
+        name for name in patient.files("failed") if names.parse(name) is not None and name < before
+    ]
+    if overdue and not has_paused:
+        yield problem(
+            "overdue",
+            f"failed/{min(overdue)}",
+            f"{len(overdue)} retries have been due for more than a minute, and workers leave them",
+            "look at what the worker says on its terminal or in its log",
+        )
+
+
+def _due(patient: Patient) -> Tuple[int, float]:
+    """Return how many jobs are due, and since when the first of them is, by the wall clock."""
+    now = instants.to_stamp(instants.now())
+    count = 0
+    first: Optional[str] = None
+    for state in ("pending", "failed"):
+        for filename in patient.files(state):
+            name = names.parse(filename)
+            if name is not None and name.stamp <= now:
+                count += 1
+                first = name.stamp if first is None else min(first, name.stamp)
+            elif name is None and state == "pending" and names.is_job(filename):
+                count += 1
+    return count, instants.from_stamp(first).timestamp() if first else time.time()

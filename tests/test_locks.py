@@ -150,10 +150,10 @@ def test_what_close_reports_of_a_lock_is_no_failure_of_what_was_done_under_it(
         real(descriptor)
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    with held(directory, ".ids"):
+    with locks.held(directory, ".ids"):
         monkeypatch.setattr("spoolq.locks.os.close", close)
     monkeypatch.undo()
-    with held(directory, ".ids", patience=0):
+    with locks.held(directory, ".ids", patience=0):
         pass
 
 

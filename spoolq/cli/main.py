@@ -1,7 +1,7 @@
 """The program: the verbs, and the boundary where every error becomes words and an exit code.
 
 0 done · 1 an error that can be expected · 2 the command line was wrong · 3 a bug in spoolq
-75 not now: try again · 130 interrupted · 141 who read our output has gone
+4 doctor found problems · 75 not now: try again · 130 interrupted · 141 who read our output has gone
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ READER_GONE = 141  # 128 + SIGPIPE, as if it had ended us
 _SECTIONS = (
     ("Jobs", ("enqueue", "run", "list", "show", "logs", "wait", "cancel", "retry", "dlq")),
     ("Workers", ("worker", "pause", "resume")),
-    ("The spool", ("status", "init", "config", "purge", "completion")),
+    ("The spool", ("status", "init", "config", "purge", "doctor", "completion")),
 )
 _VERBS: Lazy = {
     "enqueue": ("enqueue:enqueue", "Put jobs into the queue and print their ids."),
@@ -42,6 +42,7 @@ _VERBS: Lazy = {
     "init": ("settings:init", "Make a spool."),
     "config": ("settings:config_group", "Show and change the settings of the spool."),
     "purge": ("purge:purge", "Remove jobs that have ended, with their logs."),
+    "doctor": ("doctor:doctor", "Look for what is wrong with the spool and the machine."),
     "completion": ("settings:completion", "Print the completion script of a shell."),
 }
 

@@ -21,7 +21,7 @@ from spoolq.text import closest
 _META = "spoolq.spool"
 
 #: Exit codes besides 0, as cli.md names them.
-FAILED, USAGE, BUG, TRY_AGAIN, INTERRUPTED = 1, 2, 3, 75, 130
+FAILED, USAGE, BUG, PROBLEMS, TRY_AGAIN, INTERRUPTED = 1, 2, 3, 4, 75, 130
 
 
 class Refused(click.UsageError):

@@ -14,16 +14,18 @@ import shlex
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Set, Tuple
 
-from spoolq import config
+from spoolq import config, names
 from spoolq.doctor import crew, entries, machine, places
 from spoolq.doctor.finding import CODES, NOTE, PROBLEM, Finding, problem
 from spoolq.doctor.machine import Facts
 from spoolq.doctor.patient import Patient
 from spoolq.errors import SpoolqError
+from spoolq.layout import STATES
 
 __all__ = ["CODES", "NOTE", "PROBLEM", "Finding", "Report", "examine"]
 
 _MOVING = 1.5  # seconds in which a living worker recovers, claims and moves: it looks each second
+_STILL = 0.2  # and without one a verb, or a program that drops a job
 _ROUNDS = 3  # a directory that is made can bring to light what is wrong in it
 
 
@@ -60,48 +62,40 @@ def examine(path: str, *, repair: bool = False) -> Report:
         StorageFailed: this user cannot enter it.
     """
     facts = machine.versions()
-    found = _look_closely(path, facts)
-    repaired: List[Finding] = []
-    failures: List[Finding] = []
-    for _ in range(_ROUNDS if repair else 0):
-        tried, failures = _mend(path, found)
-        if not tried:
-            break
-        found = _look_closely(path, facts)
-        left = {_key(finding) for finding in found}
-        mended = [finding for finding in tried if _key(finding) not in left]
-        repaired += [finding._replace(repaired=True, mend=None) for finding in mended]
-        if not mended:
-            break
-    found += failures
-    found.sort(key=lambda finding: (finding.severity != PROBLEM, [*CODES].index(finding.code)))
-    return Report(_shown(path), repaired + found, facts)
-
-
-def _shown(path: str) -> str:
     patient = Patient(path)
-    patient.close()
-    return patient.path
+    try:
+        found = _look_closely(patient, facts)
+        repaired: List[Finding] = []
+        for _ in range(_ROUNDS if repair else 0):
+            tried, failures = _mend(patient, found)
+            found = _look_closely(patient, facts) + failures if tried else found + failures
+            left = {_key(finding) for finding in found}
+            mended = [finding for finding in tried if _key(finding) not in left]
+            repaired += [finding._replace(repaired=True, mend=None) for finding in mended]
+            if not mended:
+                break
+    finally:
+        patient.close()
+    order = [*CODES]
+    found.sort(key=lambda finding: (finding.severity != PROBLEM, order.index(finding.code)))
+    return Report(patient.path, repaired + found, facts)
 
 
 def _key(finding: Finding) -> Tuple[str, str]:
     return finding.code, finding.path
 
 
-def _look_closely(path: str, facts: Facts) -> List[Finding]:
+def _look_closely(patient: Patient, facts: Facts) -> List[Finding]:
     """Look once at what stands still, and twice at what may be on the move."""
-    patient = Patient(path)
-    try:
-        facts["workers"] = len(crew.Crew.muster(patient).at_work())
-        still = _look(patient, _STANDING, facts)
-        moving = _look_at_jobs(patient)
-        if moving:
-            time.sleep(_MOVING)
-            first = {_key(finding) for finding in moving}
-            moving = [finding for finding in _look_at_jobs(patient) if _key(finding) in first]
-        return still + moving
-    finally:
-        patient.close()
+    found: List[Finding] = []
+    for what, check in _STANDING:
+        found += _guarded(what, check(patient, facts))
+    moving = _look_at_jobs(patient, facts)
+    if moving:
+        time.sleep(_MOVING if facts.get("workers") else _STILL)
+        first = {_key(finding) for finding in moving}
+        moving = [finding for finding in _look_at_jobs(patient, facts) if _key(finding) in first]
+    return found + moving
 
 
 _STANDING: Tuple[Tuple[str, Callable[[Patient, Facts], Iterator[Finding]]], ...] = (
@@ -114,8 +108,7 @@ _STANDING: Tuple[Tuple[str, Callable[[Patient, Facts], Iterator[Finding]]], ...]
 )
 
 
-def _look_at_jobs(patient: Patient) -> List[Finding]:
-    # Workers are mustered before the claims are listed: one that starts in between is no orphan's.
+def _look_at_jobs(patient: Patient, facts: Facts) -> List[Finding]:
     listing = entries.Listing.take(patient)
     found: List[Finding] = []
     for what, check in (
@@ -125,20 +118,17 @@ def _look_at_jobs(patient: Patient) -> List[Finding]:
         ("tmp/", entries.litter),
     ):
         found += _guarded(what, check(patient, listing))
+    # RACE: the workers are seen before the claims are listed, so that one who starts in between
+    # is not taken for gone (test_workers_that_run_jobs_meanwhile_are_not_disturbed).
     hands = crew.Crew.muster(patient)
+    facts["workers"] = len(hands.at_work())
+    facts["jobs"] = {state: sum(map(names.is_job, listing.states[state])) for state in STATES}
     for what, look in (
         ("processing/", crew.claims),
         ("workers/", crew.workers),
         ("what waits", crew.waiting),
     ):
         found += _guarded(what, look(patient, hands))
-    return found
-
-
-def _look(patient: Patient, checks: Any, facts: Facts) -> List[Finding]:
-    found: List[Finding] = []
-    for what, check in checks:
-        found += _guarded(what, check(patient, facts))
     return found
 
 
@@ -154,26 +144,23 @@ def _guarded(what: str, check: Iterator[Finding]) -> List[Finding]:
     return found
 
 
-def _mend(path: str, found: List[Finding]) -> Tuple[List[Finding], List[Finding]]:
+def _mend(patient: Patient, found: List[Finding]) -> Tuple[List[Finding], List[Finding]]:
     """Mend what can be; return what was tried, and what went wrong with it."""
-    patient = Patient(path)
-    patient.close()
     mendable = [finding for finding in found if finding.mend is not None]
     if mendable and not patient.may_mend:
-        command = f"sudo -u '#{patient.owner}' spoolq --spool {shlex.quote(patient.path)} doctor"
+        spool = shlex.quote(patient.path)
+        fix = f"sudo -u '#{patient.owner}' spoolq --spool {spool} doctor --repair"
         what = f"it belongs to user {patient.owner}, who alone may repair it"
-        return [], [problem("not-yours", "", what, f"{command} --repair")]
+        return [], [problem("not-yours", "", what, fix)]
     failures = []
-    done: Set[Any] = set()
+    done: Set[Callable[[], None]] = set()
     for finding in mendable:
-        mend: Any = finding.mend
-        if getattr(mend, "__name__", "") == "recover":
-            if "recover" in done:
-                continue  # it mends all of its kind at once
-            done.add("recover")
+        if finding.mend is None or finding.mend in done:
+            continue  # `recover` mends all of its kind at once
+        done.add(finding.mend)
         try:
-            mend()
+            finding.mend()
         except (OSError, SpoolqError) as error:
-            what = f"{finding.code} could not be repaired: {error}"
+            what = f"the repair of {finding.code} failed: {error}"
             failures.append(problem("not-repaired", finding.path, what, finding.fix))
     return mendable, failures

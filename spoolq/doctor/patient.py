@@ -40,8 +40,6 @@ class Patient:
         if self.settings.group:
             root.file_mode = 0o660
             root.owner = (self.owner, platform.group_id(self.settings.group))
-            if not platform.WINDOWS and self.user not in (0, self.owner):
-                root.owner = None
 
     @property
     def may_mend(self) -> bool:
@@ -95,9 +93,7 @@ def require_spool(path: str) -> None:
     found = [name for name in DIRECTORIES if os.path.lexists(os.path.join(path, name))]
     settled = os.path.lexists(os.path.join(path, config.FILE)) or "pending" in found
     if not os.path.isdir(path) or not (settled or len(found) > 1 or _is_locked(path)):
-        raise NoSpool(
-            f"there is no spool at {path}", hint="spoolq init makes one, and enqueue too"
-        )
+        raise NoSpool(f"there is no spool at {path}", hint="spoolq init makes one, and enqueue too")
 
 
 def _is_locked(path: str) -> bool:

@@ -19,6 +19,7 @@ _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_FIRST = datetime(1, 1, 1, tzinfo=timezone.utc)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone.utc)
 
 
@@ -107,6 +108,14 @@ def from_epoch(seconds: float) -> datetime:
         return _EPOCH + timedelta(seconds=seconds)
     except OverflowError as error:
         raise ValueError("outside the years 1 to 9999") from error
+
+
+def of_file(nanoseconds: int) -> datetime:
+    """Return a file's time, or the end of time that is nearer: anybody may set it to anything."""
+    try:
+        return from_epoch(nanoseconds / 1e9)
+    except ValueError:
+        return _FIRST if nanoseconds < 0 else _LAST
 
 
 def later(instant: datetime, seconds: float) -> datetime:

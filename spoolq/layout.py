@@ -176,12 +176,21 @@ class Layout:
         """Return one of the spool's directories, opened on first use.
 
         Raises:
-            StorageFailed: it is missing, or not a directory.
+            StorageFailed: it is missing, not a directory, or on another filesystem.
         """
         found = self._dirs.get(name)
         if found is None:
             with translated(self.path):
-                found = self._dirs[name] = self.root.sub(name)
+                found = self.root.sub(name)
+                if found.stat().st_dev != self.root.stat().st_dev:
+                    found.close()
+                    raise StorageFailed(
+                        f"{name}/ is on another filesystem than its spool, so that no job could be "
+                        "moved by a rename",
+                        where=os.path.join(self.path, name),
+                        hint="unmount it, or put the whole spool there",
+                    )
+            self._dirs[name] = found
         return found
 
     def reopen_replaced(self) -> List[str]:

@@ -20,6 +20,8 @@ from spoolq.text import printable
 
 logger = logging.getLogger("spoolq")
 logger.addHandler(logging.NullHandler())  # a library says nothing unasked, nor unescaped
+# watchdog complains of its own threads when it is stopped, on stderr where nobody listens.
+logging.getLogger("watchdog").addHandler(logging.NullHandler())
 
 _LOG = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_-]{0,63})\.a(\d{1,6})\.(\d{8}T\d{12}Z)\.log", re.ASCII)
 
@@ -60,7 +62,7 @@ def close_log(logs: Dir, name: LogName, descriptor: int) -> None:
     silent = os.fstat(descriptor).st_size == 0
     os.close(descriptor)
     if silent:
-        logs.discard(str(name))
+        logs.tidy(str(name))  # on a disk that fails it stays, and holds up no outcome
 
 
 def tail(logs: Dir, name: LogName, size: int) -> str:

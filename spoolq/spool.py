@@ -252,7 +252,12 @@ class SpoolDir(Layout):
                 continue
             # RACE: the claim can be moved by hand just now, which the format forbids; the
             # record would bring it back (test_a_claim_taken_away_by_hand_is_lost).
-            worker_dir.rename(filename, processing, str(record.claim))
+            try:
+                worker_dir.rename(filename, processing, str(record.claim))
+            except IsADirectoryError:  # put there by somebody who may write here, and no claim
+                worker_dir.discard(filename)
+                done[record.claim] = None
+                continue
             # CRASH: recorded and not moved; anyone finishes the move
             # (test_a_recorded_outcome_is_finished_and_does_not_run_again).
             done[record.claim] = self.finish_move(

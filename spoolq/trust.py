@@ -31,8 +31,15 @@ def require_safe(
     Raises:
         UnsafeSpool: with the path and the command that mends it.
     """
-    for _, refusal in refusals(path, inner, group, platform.effective_user()):
+    real = os.path.realpath(path)
+    for _, refusal in refusals(real, inner, group, platform.effective_user()):
         raise refusal
+    # RACE: a link of somebody else may have led to another place when the spool was opened
+    # (test_a_link_that_led_elsewhere_when_the_spool_was_opened_is_refused).
+    if held is not None and not platform.WINDOWS and not os.path.samestat(os.lstat(real), held):
+        raise UnsafeSpool(
+            f"{path} led somewhere else when it was opened", hint=f"name the spool itself: {real}"
+        )
 
 
 def refusals(

@@ -183,8 +183,8 @@ def look(spool: SpoolDir, state: str, filename: str, settings: Settings) -> Opti
         names.parse(filename),
         job,
         problem,
-        instants.from_epoch(info.st_ctime_ns / 1e9),
-        instants.from_epoch(info.st_mtime_ns / 1e9),
+        instants.of_file(info.st_ctime_ns),
+        instants.of_file(info.st_mtime_ns),
         settings,
     )
 
@@ -229,7 +229,7 @@ def jobs(
 def _changed(directory: Dir, filename: str) -> str:
     """Return when a file was changed that has no time in its name."""
     try:
-        return instants.to_stamp(instants.from_epoch(directory.stat(filename).st_ctime))
+        return instants.to_stamp(instants.of_file(directory.stat(filename).st_ctime_ns))
     except OSError:
         return ""
 

@@ -115,6 +115,12 @@ def test_seconds_outside_the_calendar_are_refused(seconds):
         instants.from_epoch(seconds)
 
 
+@pytest.mark.parametrize("seconds, year", [(0, 1970), (10**12, 9999), (-(10**12), 1)])
+def test_a_files_time_is_an_instant_whatever_it_is(seconds, year):
+    """Found by the campaign of clocks: `touch -d @1000000000000` of one file ended the worker."""
+    assert instants.of_file(seconds * 10**9).year == year
+
+
 def test_later_adds_seconds():
     assert instants.later(INSTANT, 2.5) - INSTANT == timedelta(seconds=2.5)
 

@@ -19,6 +19,7 @@ from spoolq.errors import (
     StorageFull,
     UnsafeSpool,
 )
+from spoolq.fsio import Dir
 from spoolq.layout import DIRECTORIES, README, Layout, storage_error
 from tests.conftest import REPOSITORY
 from tests.recording import Recording, unsafe_steps
@@ -449,3 +450,21 @@ class TestReplaced:
         assert layout.reopen_replaced() == []
         layout.dir("logs").write("x", b"", sync=False)
         assert os.listdir(os.path.join(layout.path, "logs")) == ["x"]
+
+
+def test_a_directory_on_another_filesystem_is_refused(tmp_path, monkeypatch):
+    """No job could be moved there by a rename."""
+    spool = Layout.create(str(tmp_path / "spool"))
+    real = Dir.stat
+
+    def stat(self, name="."):
+        info = real(self, name)
+        if self.path.endswith("/tmp"):
+            info = os.stat_result((*info[:2], info.st_dev + 1, *info[3:]))
+        return info
+
+    monkeypatch.setattr(Dir, "stat", stat)
+    with pytest.raises(StorageFailed, match="tmp/ is on another filesystem"):
+        spool.dir("tmp")
+    assert spool.dir("pending").list() == []
+    spool.close()

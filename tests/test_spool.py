@@ -538,6 +538,25 @@ def test_a_claim_taken_away_by_hand_is_lost(spool, clock):
     assert own.dir.list().count("0.outcome") == 0
 
 
+def test_a_directory_in_the_place_of_a_claim_holds_up_no_other_outcome(spool, clock):
+    """Found by members of a group who swap entries: the worker could record nothing any more."""
+    own = given.worker(spool)
+    claims = []
+    for number in range(2):
+        name = given.job(spool, "pending", given.named(clock, f"j{number}"))
+        claims.append(given.claim(spool, own, name, clock, slot=str(number)))
+    ends = [given.record(spool, claim, clock, exit_code=0) for claim in claims]
+    path = os.path.join(spool.path, "processing", str(claims[0]))
+    os.unlink(path)
+    os.mkdir(path)
+    report = spool.finish(own.dir, ends)
+    assert report.error is None
+    assert report.done[claims[0]] is None
+    assert report.done[claims[1]] is not None
+    assert [state for state, _ in given.everything(spool)] == ["completed", "processing"]
+    assert own.dir.list().count("0.outcome") == 0
+
+
 def test_a_recorded_outcome_is_finished_and_does_not_run_again(spool, clock):
     """Killed between the record and the move: recovery finishes the move and takes nothing over."""
     own, other = given.worker(spool), given.worker(spool)

@@ -80,6 +80,19 @@ def test_a_link_is_followed_to_where_the_spool_is(place, tmp_path):
     assert str(place.parent) in str(refusal(tmp_path / "link"))
 
 
+def test_a_link_that_led_elsewhere_when_the_spool_was_opened_is_refused(place, tmp_path):
+    """Else who owns the link shows a safe spool to the check and has another one worked on."""
+    (tmp_path / "trap").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "trap")
+    held = os.stat(link)
+    link.unlink()
+    link.symlink_to(place)
+    with pytest.raises(UnsafeSpool, match="led somewhere else when it was opened"):
+        trust.require_safe(str(link), DIRECTORIES, None, held)
+    trust.require_safe(str(link), DIRECTORIES, None, os.stat(place))
+
+
 def test_the_named_group_may_write_in_the_spool_and_not_above_it(place, monkeypatch):
     monkeypatch.setattr(platform, "_is_private_group", lambda gid, uid: False)
     monkeypatch.setattr(platform, "group_id", lambda name: place.stat().st_gid)

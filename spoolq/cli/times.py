@@ -103,14 +103,22 @@ def _clock_time(match: re.Match[str], now: datetime) -> datetime:
     return datetime.combine(today + timedelta(days=1), wanted).astimezone(timezone.utc)
 
 
+def _local(when: datetime) -> datetime:
+    """Return an instant in local time; in UTC where that has no year, at either end of time."""
+    try:
+        return when.astimezone()
+    except (OverflowError, ValueError):
+        return when
+
+
 def spelled(when: datetime) -> str:
     """Return an instant in local time: 2026-11-24 18:00:00 +0100."""
-    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    return _local(when).strftime("%Y-%m-%d %H:%M:%S %z")
 
 
 def short(when: datetime, now: datetime) -> str:
     """Return an instant in local time, as short as can be understood: no date where it is today."""
-    local = when.astimezone()
+    local = _local(when)
     if local.date() == now.astimezone().date():
         return local.strftime("%H:%M:%S")
     return local.strftime("%Y-%m-%d %H:%M")

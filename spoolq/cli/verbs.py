@@ -7,6 +7,7 @@ A verb's module is imported when the verb is called, so that `enqueue` does not 
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
@@ -15,7 +16,7 @@ import click
 
 from spoolq import api, config
 from spoolq.cli import render
-from spoolq.errors import BadInput, NotFound, SpoolqError
+from spoolq.errors import BadInput, NoSpool, NotFound, SpoolqError
 from spoolq.text import closest
 
 _META = "spoolq.spool"
@@ -143,6 +144,11 @@ def open_spool(*, create: bool = False) -> api.Spool:
     """
     path = spool_path()
     missing = create and not is_spool(path)
+    if missing and os.path.isdir(path) and not os.listdir(path):
+        raise NoSpool(
+            f"no spool at {path}, which is an empty directory",
+            hint=f"is a disk not mounted there?  Else make one:  spoolq init {shlex.quote(path)}",
+        )
     spool = api.Spool(path, create=missing)
     click.get_current_context().call_on_close(spool.close)
     if missing:

@@ -66,7 +66,7 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
     from spoolq.worker import Worker
 
     settings = config.read(spool.dir.config_bytes())[0]
-    trust.require_safe(spool.path, DIRECTORIES, settings.group)
+    trust.require_safe(spool.path, DIRECTORIES, settings.group, spool.dir.root.stat())
     require_one_filesystem(spool.dir)
     logs.configure(verbose=verbose)
     bell = Bell()

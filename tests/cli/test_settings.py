@@ -222,3 +222,16 @@ def test_a_spool_of_a_format_that_is_not_known_is_left_alone(spoolq, spool):
         assert "hint: update spoolq" in done.err
     assert entries(spool, "pending") == []
     assert spool.dir("workers").list() == []
+
+
+def test_an_empty_directory_is_made_a_spool_by_init_alone(run_cli, tmp_path):
+    """It may be where a disk is not mounted: a job put there would be out of sight later."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for verb in (["enqueue", "true"], ["worker", "start", "--drain"]):
+        done = run_cli(*verb, spool_path=empty, check=False)
+        assert done.returncode == 1
+        assert "empty directory" in done.stderr and "spoolq init" in done.stderr
+        assert os.listdir(empty) == []
+    run_cli("init", str(empty))
+    run_cli("enqueue", "true", spool_path=empty)

@@ -134,3 +134,15 @@ def test_a_time_is_echoed_in_local_time_and_by_its_distance():
     assert times.echoed(when, NOW) == "2026-11-24 18:00:00 +0100, in 5 h"
     assert times.short(when, NOW) == "18:00:00"
     assert times.short(NOW + timedelta(days=2), NOW) == "2026-11-26 13:00"
+
+
+@pytest.mark.parametrize("west", [True, False])
+def test_a_time_that_has_no_year_here_is_spelled_in_utc(west, monkeypatch):
+    """Found by the campaign of clocks: `list` broke on a job for the end of the year 9999."""
+    monkeypatch.setenv("TZ", "EST5" if west else "JST-9")
+    time.tzset()
+    when = datetime(1, 1, 1, tzinfo=timezone.utc)
+    if not west:
+        when = datetime(9999, 12, 31, 23, 59, tzinfo=timezone.utc)
+    assert times.spelled(when).endswith("+0000")
+    assert times.short(when, NOW)

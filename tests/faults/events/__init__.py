@@ -1,5 +1,5 @@
 """Events: file events that are lost, too many, refused, or of a directory that is another now."""
 
-from . import losing, moving
+from . import breaking, losing, moving
 
-CASES = [*losing.CASES, *moving.CASES]
+CASES = [*losing.CASES, *breaking.CASES, *moving.CASES]

@@ -3,6 +3,7 @@
 import os
 import time
 
+from .. import checker
 from ..cases import Bench, Case, end
 from ..place import Place, body, wait_for
 from .losing import judge, run_one_by_one
@@ -62,6 +63,39 @@ def _while_busy(bench: Bench) -> None:
     judge(bench, ids, worker)
 
 
+def _others_while_busy(bench: Bench) -> None:
+    """What jobs go to and come from is taken away under a busy worker, and brought back."""
+    place = bench.place
+    place.make(max_retries=3)
+    flaky = body('sleep 0.02; [ "$SPOOLQ_ATTEMPT" -gt 1 ] || exit 1; ')
+    worker = place.start("worker", "start", "--count", "3")
+    try:
+        ids = list(place.enqueue([flaky] * 60))
+        for name in ("completed", "failed", "tmp", "logs", "dead") * (5 if bench.long else 1):
+            ids += place.enqueue([flaky] * 5)
+            noticed = place.said().count(_noticed(name))
+            aside = _swap(place, name)
+            seen = wait_for(lambda n=name, k=noticed: place.said().count(_noticed(n)) > k, 20)
+            bench.check(seen, f"the worker did not notice that {name}/ is another")
+            _bring_back(place, name, aside)
+            bench.count("renames")
+        done = wait_for(lambda: len(place.names("completed")) == len(ids), 60)
+        bench.check(done, f"{len(place.names('completed'))} of {len(ids)} have completed")
+    finally:
+        bench.check(end(worker), "the worker does not end")
+    found = checker.read(place.spool)
+    bench.wrong += found.wrong + checker.lost(checker.Snapshot({}, {}, []), found, set(ids), set())
+    bench.wrong += checker.ill_lived(found) + checker.unsettled(place.spool, found)
+    for job_id in ids:
+        notes = place.noted(job_id)
+        bench.check(notes == ["start 1", "start 2", "end"], f"{job_id} ran so: {notes}")
+    bench.count("jobs", len(ids))
+
+
+def _noticed(name: str) -> str:
+    return f"{name}/ is another directory now"
+
+
 def _the_whole_spool(bench: Bench) -> None:
     """A spool that is renamed away and back within a moment is the same spool."""
     place = bench.place
@@ -82,5 +116,6 @@ def _the_whole_spool(bench: Bench) -> None:
 CASES = [
     Case("pending/ is renamed and made anew while nothing waits", _while_idle),
     Case("pending/ is renamed and made anew under a busy worker", _while_busy),
+    Case("the other directories are renamed and made anew", _others_while_busy),
     Case("the spool is renamed, and back", _the_whole_spool),
 ]

@@ -162,7 +162,8 @@ class Agenda:
         due: List[_Due] = []
         odd: List[str] = []
         doubts = self._intake.doubts
-        for filename in self._spool.dir("pending").scan():
+        for entry in self._spool.dir("pending").entries():
+            filename = entry.name
             if not names.is_job(filename):
                 continue  # an editor's backup of a job is none, though it begins like one
             # A quick look at the form; the whole name is read when its turn comes.
@@ -170,8 +171,8 @@ class Agenda:
                 stamp = filename[: instants.STAMP_WIDTH]
                 if stamp <= now:
                     due.append((-int(filename[24]), stamp, filename))
-                elif names.parse(filename) is None:
-                    odd.append(filename)  # its turn would never come
+                elif names.parse(filename) is None or not entry.is_file(follow_symlinks=False):
+                    odd.append(filename)  # its turn would never come, or need not be waited for
                 elif later is None or stamp < later:
                     later = stamp
             else:

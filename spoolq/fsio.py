@@ -93,18 +93,17 @@ class Dir:
 
     def scan(self) -> Iterator[str]:
         """Yield the names of all entries, in no order, without holding them all."""
-        if not self._at:
-            with os.scandir(self.path) as entries:
-                for entry in entries:
-                    yield entry.name
-            return
-        descriptor = self._open_anew()
+        return (entry.name for entry in self.entries())
+
+    def entries(self) -> Iterator[os.DirEntry[str]]:
+        """Yield all entries with their kinds, in no order."""
+        descriptor = self._open_anew() if self._at else -1
         try:
-            with os.scandir(descriptor) as entries:
-                for entry in entries:
-                    yield entry.name
+            with os.scandir(descriptor if self._at else self.path) as entries:
+                yield from entries
         finally:
-            os.close(descriptor)
+            if self._at:
+                os.close(descriptor)
 
     def _open_anew(self) -> int:
         try:

@@ -225,7 +225,7 @@ def test_a_directory_that_has_not_changed_is_not_read_again(spool, clock, agenda
     agenda.tick()  # it may have changed twice within the granularity of its mtime: once more
     agenda.refresh(SETTINGS)
     looks = []
-    monkeypatch.setattr(fsio.Dir, "scan", lambda self: looks.append(self.path) or iter(()))
+    monkeypatch.setattr(fsio.Dir, "entries", lambda self: looks.append(self.path) or iter(()))
     monkeypatch.setattr(fsio.Dir, "list", lambda self: looks.append(self.path) or [])
     for _ in range(5):
         clock.advance(1)
@@ -348,7 +348,7 @@ def test_a_look_that_fails_half_way_is_taken_again(spool, clock, agenda, monkeyp
         look(agenda)
         agenda.tick()
         clock.advance(9)
-    real = fsio.Dir.scan
+    real = fsio.Dir.entries
 
     def half(self):
         found = real(self)
@@ -359,8 +359,8 @@ def test_a_look_that_fails_half_way_is_taken_again(spool, clock, agenda, monkeyp
 
     clock.advance(10)
     with monkeypatch.context() as patch:
-        patch.setattr(fsio.Dir, "scan", half)
-        patch.setattr(fsio.Dir, "list", lambda self: list(half(self)))
+        patch.setattr(fsio.Dir, "entries", half)
+        patch.setattr(fsio.Dir, "list", lambda self: [entry.name for entry in half(self)])
         with pytest.raises(OSError, match="Input/output"):
             agenda.refresh(SETTINGS)
         assert agenda.take() is None

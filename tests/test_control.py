@@ -25,6 +25,7 @@ from tests import given
 from tests.conftest import wait_until
 from tests.faults.apart import in_child
 from tests.faults.loop.seam import Plan, Seam
+from tests.users import ROOT
 
 SETTINGS = Settings()
 
@@ -375,3 +376,19 @@ def test_pausing_and_resuming_say_whether_they_changed_anything(spool):
     assert views.is_paused(spool)
     assert control.resume(spool) is True
     assert not views.is_paused(spool)
+
+
+@ROOT
+def test_root_finishes_what_a_users_worker_recorded_and_does_not_run_it_again(spool, clock):
+    own = given.worker(spool)
+    claim = given.claim(spool, own, given.job(spool, "pending", given.named(clock)), clock)
+    record = given.record(spool, claim, clock, exit_code=0)
+    given.write(spool, "processing", str(claim), record.data)
+    given.die(own)
+    for folder, _, files in os.walk(spool.path):
+        for path in [folder, *(os.path.join(folder, name) for name in files)]:
+            os.chown(path, 12345, 12345)
+    opened = SpoolDir.open(spool.path)
+    control.recover_now(opened)
+    assert [state for state, _ in given.everything(spool)] == ["completed"]
+    opened.close()

@@ -1300,10 +1300,10 @@ def test_a_retry_that_could_not_be_moved_runs_a_second_later(spool, clock, monke
 def test_a_look_at_pending_that_fails_half_way_is_taken_again_a_second_later(
     spool, clock, monkeypatch
 ):
-    real = Dir.scan
+    real = Dir.entries
     refused = []
 
-    def scan(self):
+    def entries(self):
         found = list(real(self))
         if self.path.endswith("pending") and len(refused) < 2:  # for bells, then for jobs
             refused.append(True)
@@ -1311,7 +1311,7 @@ def test_a_look_at_pending_that_fails_half_way_is_taken_again_a_second_later(
             raise OSError(errno.EIO, "Input/output error")
         yield from found
 
-    monkeypatch.setattr(Dir, "scan", scan)
+    monkeypatch.setattr(Dir, "entries", entries)
     history = """
         enqueue a
         enqueue b

@@ -147,7 +147,9 @@ def _guarded(what: str, check: Iterator[Finding]) -> List[Finding]:
 def _mend(patient: Patient, found: List[Finding]) -> Tuple[List[Finding], List[Finding]]:
     """Mend what can be; return what was tried, and what went wrong with it."""
     mendable = [finding for finding in found if finding.mend is not None]
-    if mendable and not patient.may_mend:
+    if not patient.knows_format:
+        return [], []
+    if mendable and not patient.is_ours:
         spool = shlex.quote(patient.path)
         fix = f"sudo -u '#{patient.owner}' spoolq --spool {spool} doctor --repair"
         what = f"it belongs to user {patient.owner}, who alone may repair it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -25,16 +26,16 @@ class Crew(NamedTuple):
     @classmethod
     def muster(cls, patient: Patient) -> Crew:
         """Look at every worker's directory, and at those that claims name."""
+        if patient.dir("workers") is None:
+            return cls({}, {})  # nobody can be told dead before this can be seen
         claims = map(names.parse, patient.files("processing"))
         named = {claim.worker for claim in claims if claim is not None and claim.worker}
         found = {entry for entry in patient.files("workers") if names.is_worker(entry)}
         network = platform.network_filesystem(patient.path)
-        states, cards = {}, {}
+        states: Dict[str, str] = {}
+        cards: Dict[str, Dict[str, Any]] = {}
         for worker in sorted(named | found):
             cards[worker] = {}
-            if patient.dir("workers") is None:
-                states[worker] = "missing"
-                continue
             try:
                 states[worker] = lease.probe(patient.spool, worker)
                 cards[worker] = lease.read_card(patient.spool, worker)
@@ -78,6 +79,8 @@ def claims(patient: Patient, crew: Crew) -> Iterator[Finding]:
 
 def workers(patient: Patient, crew: Crew) -> Iterator[Finding]:
     """Find workers that are gone, in trouble, or no workers."""
+    if patient.dir("processing") is None:
+        return  # what they claim cannot be seen
     claimed = {claim.worker for claim in map(names.parse, patient.files("processing")) if claim}
     present = set(patient.files("workers"))
     for worker, state in crew.states.items():
@@ -89,9 +92,15 @@ def workers(patient: Patient, crew: Crew) -> Iterator[Finding]:
         elif state not in ("free", "missing"):
             fix = "look at it; no worker takes over what it may run"
             yield problem("unknown-worker", path, f"it cannot be told alive or dead: {state}", fix)
+        elif worker in present and state == "missing" and not _is_directory(patient, worker):
+            yield note("ignored", path, "it is no worker's directory", "move it away")
         elif worker in present and worker not in claimed:
             what = "this worker is gone, and has no claims"
             yield problem("dead-worker", path, what, _RECOVER, patient.recover)
+
+
+def _is_directory(patient: Patient, worker: str) -> bool:
+    return stat.S_ISDIR(patient.spool.dir("workers").stat(worker).st_mode)
 
 
 def waiting(patient: Patient, crew: Crew) -> Iterator[Finding]:
@@ -105,6 +114,8 @@ def waiting(patient: Patient, crew: Crew) -> Iterator[Finding]:
     has_paused = patient.spool.root.has(PAUSED)
     if has_paused:
         yield say("paused", PAUSED, f"{jobs}, and workers take nothing new", "spoolq resume")
+    if patient.dir("workers") is None:
+        return
     if not crew.at_work():
         yield say("no-worker", "workers", f"{jobs}, and no worker is there", _START)
         return

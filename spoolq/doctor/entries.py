@@ -117,7 +117,9 @@ def _judge(patient: Patient, state: str, filename: str) -> Optional[Finding]:
 
 
 def orphaned_logs(patient: Patient, listing: Listing) -> Iterator[Finding]:
-    """Find logs whose jobs are gone."""
+    """Find logs whose jobs are gone; which are there is known only if all states can be seen."""
+    if any(patient.dir(state) is None for state in STATES):
+        return
     ids = {names.id_in(entry) for entries in listing.states.values() for entry in entries}
     alone = []
     for entry in listing.logs:

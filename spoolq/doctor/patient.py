@@ -42,14 +42,18 @@ class Patient:
             root.owner = (self.owner, platform.group_id(self.settings.group))
 
     @property
-    def may_mend(self) -> bool:
-        """Say whether this user may repair: the owner alone, and no format of the future.
+    def is_ours(self) -> bool:
+        """Whether this user owns it, and so may repair it.
 
-        Root could, but must not touch files in a directory that somebody else can write to: a
-        hard link there may lead anywhere.
+        Root could too, but must not touch files in a directory that somebody else can write to:
+        a hard link there may lead anywhere.
         """
-        ours = platform.WINDOWS or self.user == self.owner
-        return ours and not isinstance(self.config_error, WrongFormat)
+        return platform.WINDOWS or self.user == self.owner
+
+    @property
+    def knows_format(self) -> bool:
+        """Whether the format is one that this spoolq may touch."""
+        return not isinstance(self.config_error, WrongFormat)
 
     def files(self, name: str) -> Iterator[str]:
         """Yield what is in a directory of the spool; nothing where it cannot be opened.

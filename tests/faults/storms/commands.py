@@ -160,7 +160,7 @@ def _print_without_a_limit(bench: Bench) -> None:
     bench.place.make(max_retries=0)
     worker = bench.place.start("worker", "start")
     try:
-        bench.place.enqueue(["while :; do echo x; sleep 0.01; done"])
+        bench.place.enqueue(["while :; do head -c 200000 /dev/zero; sleep 0.05; done"])
         bench.check(wait_for(lambda: bench.place.names("dead"), 4.0), "it goes on")
     finally:
         worker.send_signal(signal.SIGTERM)

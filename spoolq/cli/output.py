@@ -26,10 +26,10 @@ from spoolq.fsio import Dir
 _CHUNK = 64 * 1024
 _COLOR = r"\x1b\[[0-9;:]{0,60}m"
 _UNSAFE = re.compile(
-    rf"({_COLOR})|\r\n|[^\t\n\r\x20-\x7e\xa0-\u061b\u061d-\u200d\u2010-\u2027\u202f-\u2065"
+    rf"({_COLOR})|\r\n?|[^\t\n\x20-\x7e\xa0-\u061b\u061d-\u200d\u2010-\u2027\u202f-\u2065"
     r"\u206a-\ud7ff\ue000-\U0010ffff]"
 )
-_UNFINISHED = re.compile(r"\x1b(?:\[[0-9;:]{0,60})?\Z")
+_UNFINISHED = re.compile(r"\x1b(?:\[[0-9;:]{0,60})?\Z|\r\Z")
 _RESET = "\x1b[0m"
 
 
@@ -63,8 +63,8 @@ class Harmless:
                 return ""
             self._colored = match.group() not in (_RESET, "\x1b[m")
             return match.group()
-        if match.group() == "\r\n":
-            return "\n"
+        if match.group().startswith("\r"):
+            return "\n"  # what a progress bar writes over is kept: nothing can hide a line
         return match.group().encode("unicode_escape").decode()
 
 

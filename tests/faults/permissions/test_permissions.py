@@ -1,0 +1,16 @@
+"""The short form as tests; the cases that take long only where campaigns are asked for."""
+
+import pytest
+
+from tests.conftest import CAMPAIGNS, NOT_ASKED_FOR
+
+from ..cases import demand, perform
+from . import CASES, racing
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_permissions(case):
+    """Nobody else's command runs, and nothing outside the spool changes; a control is caught."""
+    if case in racing.CASES and not CAMPAIGNS:
+        pytest.skip(NOT_ASKED_FOR)
+    demand(perform(case))

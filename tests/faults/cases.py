@@ -13,8 +13,9 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
+from . import checker
 from .apart import scratch
 from .place import Place
 
@@ -37,6 +38,24 @@ class Bench:
         if not holds:
             self.wrong.append(otherwise)
         return bool(holds)
+
+    def settled(self, ids: Iterable[str], retries: int = 3) -> checker.Snapshot:
+        """Read the spool when all is over, and note what must not be, whatever was done to it.
+
+        Args:
+            ids: what was acknowledged.
+            retries: what a job may have that does not say it itself.
+        """
+        path = self.place.spool
+        found = checker.read(path)
+        nothing = checker.Snapshot({}, {}, [])
+        self.wrong += found.wrong + checker.lost(nothing, found, set(ids), set())
+        self.wrong += checker.ill_lived(found, retries=retries) + checker.unsettled(path, found)
+        for job_id in found.jobs:
+            notes = self.place.noted(job_id)
+            self.check("overlap" not in notes, f"{job_id} ran twice at the same time: {notes}")
+        self.count("jobs", len(found.jobs))
+        return found
 
 
 class Case(NamedTuple):
@@ -93,6 +112,9 @@ def summary(campaign: str, long: bool, outcomes: Sequence[Outcome]) -> Dict[str,
             o.case.name: bool(o.wrong) for o in outcomes if o.case.is_control and not o.skipped
         },
         "skipped": {o.case.name: o.skipped for o in outcomes if o.skipped is not None},
+        "slowest": {
+            o.case.name: round(o.seconds, 1) for o in sorted(outcomes, key=lambda o: -o.seconds)[:3]
+        },
         "seconds": round(sum(outcome.seconds for outcome in outcomes), 1),
     }
     if examples:

@@ -10,7 +10,6 @@ import time
 from datetime import datetime
 from typing import Callable, List, Optional
 
-from .. import checker
 from ..apart import install
 from ..cases import Bench, Case, end
 from ..events.losing import cpu_share
@@ -68,16 +67,12 @@ def _completed(place: Place, number: int, seconds: float = 30.0) -> bool:
 
 def _judge(bench: Bench, ids: List[str], once: bool = True) -> None:
     place = bench.place
-    found = checker.read(place.spool)
-    bench.wrong += found.wrong + checker.lost(checker.Snapshot({}, {}, []), found, set(ids), set())
-    bench.wrong += checker.ill_lived(found) + checker.unsettled(place.spool, found)
+    found = bench.settled(ids)
     for job in found.jobs.values():
         notes = place.noted(job.id)
-        bench.check("overlap" not in notes, f"{job.id} ran twice at the same time")
         starts = sum(note.startswith("start") for note in notes)
         bench.check(starts == len(job.history), f"{job.id} started {starts}x: {job.history}")
         bench.check(not once or starts == 1, f"{job.id} ran {starts} times")
-    bench.count("jobs", len(found.jobs))
 
 
 def _set_under_a_run(ahead: float) -> Callable[[Bench], None]:
@@ -195,10 +190,7 @@ def _litter_of_another_day(bench: Bench) -> None:
     drained = ahead.place.start("worker", "start", "--drain", "--count", "4")
     bench.check(wait_for(lambda: drained.poll() is not None, 90), "no end of a drain")
     end(drained)
-    found = checker.read(place.spool)
-    bench.wrong += found.wrong + checker.lost(checker.Snapshot({}, {}, []), found, set(ids), set())
-    bench.wrong += checker.ill_lived(found) + checker.unsettled(place.spool, found)
-    bench.count("jobs", len(found.jobs))
+    bench.settled(ids)
 
 
 def _set_back_under_waiting_jobs(bench: Bench) -> None:

@@ -6,7 +6,6 @@ import subprocess
 import time
 from typing import Callable, Optional, Sequence
 
-from .. import checker
 from ..cases import Bench, Case, end
 from ..place import body, wait_for
 
@@ -34,13 +33,10 @@ def judge(bench: Bench, ids: Sequence[str], worker: "subprocess.Popen[bytes]") -
     """Let the worker end, and see that every job has run once, whole, and nothing is left."""
     bench.check(end(worker) and worker.returncode == 0, f"the worker's exit: {worker.returncode}")
     place = bench.place
-    found = checker.read(place.spool)
-    bench.wrong += found.wrong + checker.lost(checker.Snapshot({}, {}, []), found, set(ids), set())
-    bench.wrong += checker.ill_lived(found) + checker.unsettled(place.spool, found)
+    found = bench.settled(ids)
     for job in found.jobs.values():
         notes = place.noted(job.id)
         bench.check(len(notes) == 2, f"{job.id} did not run once: {notes}")
-    bench.count("jobs", len(found.jobs))
 
 
 def run_one_by_one(bench: Bench, number: int = 5, seconds: float = 15.0) -> Sequence[str]:

@@ -6,7 +6,6 @@ import time
 from contextlib import contextmanager
 from typing import Callable, Iterator, List, Optional, Sequence
 
-from .. import checker
 from ..cases import Bench
 from ..events.losing import cpu_share
 from ..place import Place, body, wait_for
@@ -138,16 +137,11 @@ class Running:
 def judge(bench: Bench, ids: Sequence[str], runs: int = 1) -> None:
     """Judge the spool when all is over: each job whole, completed, having run so many times."""
     place = bench.place
-    found = checker.read(place.spool)
-    nothing = checker.Snapshot({}, {}, [])
-    bench.wrong += found.wrong + checker.lost(nothing, found, set(ids), set())
-    bench.wrong += checker.ill_lived(found) + checker.unsettled(place.spool, found)
+    bench.settled(ids)
     for job_id in ids:
         notes = place.noted(job_id)
         starts = sum(note.startswith("start") for note in notes)
         bench.check(1 <= starts <= runs, f"{job_id} started {starts} times")
-        bench.check("overlap" not in notes, f"{job_id} ran twice at the same time")
-    bench.count("jobs", len(ids))
 
 
 def refused(bench: Bench, place: Place, *words: str, verb: Sequence[str] = ("enqueue", "true")):

@@ -6,6 +6,7 @@ The directories are held open, so nothing that happens to a path meanwhile leads
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import contextmanager
@@ -53,8 +54,33 @@ def storage_error(error: OSError, path: str) -> SpoolqError:
     where = os.path.join(path, place)
     text = f"{error.strerror or error}: {where}"
     if error.errno in platform.FULL_ERRNOS:
-        return StorageFull(text, hint="free some space, then try again")
-    return StorageFailed(text)
+        return StorageFull(text, hint=advice(error))
+    return StorageFailed(text, hint=advice(error))
+
+
+def advice(error: OSError) -> Optional[str]:
+    """Return what a person can do about what the filesystem said."""
+    if error.errno in platform.FULL_ERRNOS:
+        return "free some space, then try again"
+    if error.errno == errno.EIO:
+        return "the disk fails, or its filesystem has shut down: dmesg says why"
+    return None
+
+
+def has_pending(path: str) -> bool:
+    """Say whether there is a pending/ in a directory, which makes it a spool.
+
+    Raises:
+        OSError: the disk does not tell; that is not the same as none.
+    """
+    try:
+        return stat.S_ISDIR(os.stat(os.path.join(path, "pending")).st_mode)
+    except OSError as error:
+        if error.errno in (errno.EIO, getattr(errno, "ESTALE", errno.EIO)):
+            raise
+        return False
+    except ValueError:
+        return False
 
 
 @contextmanager
@@ -112,7 +138,7 @@ class Layout:
         """
         path = os.path.abspath(path)
         with translated(path):
-            if not os.path.isdir(os.path.join(path, "pending")):
+            if not has_pending(path):
                 raise NoSpool(
                     f"there is no spool at {path}", hint="spoolq init makes one, and enqueue too"
                 )

@@ -57,24 +57,40 @@ def of_job(logs: Dir, job_id: str) -> List[LogName]:
     )
 
 
+def size(descriptor: int) -> Optional[int]:
+    """Return the size of an open log; None where the disk does not tell (xfs that has shut down).
+
+    A log holds up no outcome: the end of a run that is not told is a finished job that runs anew.
+    """
+    try:
+        return os.fstat(descriptor).st_size
+    except OSError:
+        return None
+
+
 def close_log(logs: Dir, name: LogName, descriptor: int) -> None:
     """Close the log of a run that has ended, and remove it if nothing was printed."""
-    silent = os.fstat(descriptor).st_size == 0
-    os.close(descriptor)
+    silent = size(descriptor) == 0
+    try:
+        os.close(descriptor)
+    except OSError:
+        pass  # over a quota, on NFS: the descriptor is closed all the same
     if silent:
         logs.tidy(str(name))  # on a disk that fails it stays, and holds up no outcome
 
 
-def tail(logs: Dir, name: LogName, size: int) -> str:
-    """Return the last `size` bytes of a log as text, "" where there is none."""
+def tail(logs: Dir, name: LogName, count: int) -> str:
+    """Return the last `count` bytes of a log as text, "" where there is none."""
     try:
         descriptor = logs.open_file(str(name))
     except (OSError, InvalidJob):  # none, or the command put something else there
         return ""
     try:
         length = os.fstat(descriptor).st_size
-        os.lseek(descriptor, max(length - size, 0), os.SEEK_SET)
-        data = os.read(descriptor, size)
+        os.lseek(descriptor, max(length - count, 0), os.SEEK_SET)
+        data = os.read(descriptor, count)
+    except OSError:  # a disk that fails: the outcome is told without it
+        return ""
     finally:
         os.close(descriptor)
     return data.decode("utf-8", "replace").replace("\0", "\ufffd")

@@ -96,6 +96,15 @@ class Outcomes:
         self._set_trouble("" if report.error is None else str(report.error))
         return moved
 
+    def give_up(self) -> None:
+        """Say whose outcomes will not be on disk, now that the worker leaves."""
+        for claim, unfinished in self._unfinished.items():
+            logger.warning(
+                "%s: its end could not be written (%s); the next worker takes it for lost",
+                claim.id,
+                unfinished.how or "the end of a lost run",
+            )
+
     def _entry(self, ended: Ended) -> Entry:
         claim = ended.run.claim
         entry: Entry = {

@@ -275,6 +275,9 @@ def _read_locks(pid: str, locks: Set[Tuple[int, int]]) -> FrozenSet[Tuple[int, i
     for entry in os.listdir(f"/proc/{pid}/fd") if locks else ():
         try:
             info = os.stat(f"/proc/{pid}/fd/{entry}")
+        except OSError:
+            continue  # closed while we looked, or on somebody's disk that fails
+        try:
             if (info.st_dev, info.st_ino) in locks:
                 with open(f"/proc/{pid}/fdinfo/{entry}", encoding="ascii") as file:
                     if _FLOCK.search(file.read()):

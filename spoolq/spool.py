@@ -63,6 +63,16 @@ class Report(NamedTuple):
     error: Optional[OSError]
 
 
+def _is_gone(directory: Dir) -> bool:
+    """Say whether a directory was removed; a disk that does not tell has not removed it."""
+    try:
+        return not os.path.samestat(os.stat(directory.path), directory.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+
+
 class SpoolDir(Layout):
     """A spool's directories, held open, and the moves between them."""
 
@@ -218,7 +228,7 @@ class SpoolDir(Layout):
         try:
             self._record_and_move(worker_dir, records, done, durability != "none")
         except OSError as failure:
-            if not os.path.isdir(worker_dir.path) or worker_dir.stat().st_nlink == 0:
+            if _is_gone(worker_dir):
                 raise WorkerLost(f"{worker_dir.path} was removed") from failure
             error = failure
         try:

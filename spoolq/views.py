@@ -16,7 +16,7 @@ from spoolq.config import Settings
 from spoolq.errors import Ambiguous, InvalidJob, InvalidSetting, NotFound
 from spoolq.fsio import Dir
 from spoolq.job import MAX_FILE, MAX_GIVEN, Entry, Job
-from spoolq.layout import LOOK_ORDER, PAUSED, STATES
+from spoolq.layout import LOOK_ORDER, PAUSED, STATES, translated
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
 
@@ -333,12 +333,10 @@ def workers(spool: SpoolDir) -> List[WorkerView]:
         if claim is not None and claim.worker is not None:
             running.setdefault(claim.worker, []).append(claim)
     known = {entry for entry in spool.dir("workers").list() if names.is_worker(entry)}
-    return [
-        WorkerView(
-            worker,
-            lease.probe(spool, worker) == "held",
-            lease.read_card(spool, worker),
-            tuple(sorted(running.get(worker, ()))),
-        )
-        for worker in sorted(known | set(running))
-    ]
+    found = []
+    for worker in sorted(known | set(running)):
+        with translated(os.path.join(spool.path, "workers", worker)):
+            alive = lease.probe(spool, worker) == "held"
+        card = lease.read_card(spool, worker)
+        found.append(WorkerView(worker, alive, card, tuple(sorted(running.get(worker, ())))))
+    return found

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from datetime import datetime
-from typing import Callable, List, Optional
+from typing import Callable, Dict, List, Optional
 
 from spoolq import instants, lease, names
 from spoolq.adoption import Intake, Unreadable, read_job
@@ -72,7 +72,7 @@ class Worker:
         self._hold_off_until = 0.0
         self._unsynced_claims = False
         self._recovers = True  # the last recovery did not fail
-        self._complaint = ("", 0.0)
+        self._complaints: Dict[str, float] = {}  # what was said in the last minute, and when
         self._stopping = False
         self._signals: List[float] = []
         self._interrupting = False
@@ -143,9 +143,11 @@ class Worker:
             raise
         except (OSError, SpoolqError) as error:
             now = self._monotonic()
-            said, when = self._complaint
-            if str(error) != said or now - when > _COMPLAIN_EVERY:
-                self._complaint = (str(error), now)
+            # A disk that fails refuses each step in words of its own, in turn.
+            said_before = self._complaints.items()
+            self._complaints = {said: at for said, at in said_before if now - at < _COMPLAIN_EVERY}
+            if str(error) not in self._complaints:
+                self._complaints[str(error)] = now
                 logger.error("%s; trying again each second", error)
             return None
 
@@ -311,7 +313,10 @@ class Worker:
     def _is_done(self) -> bool:
         running = self._executor.running()
         if running or self._outcomes.claims():
-            return bool(self._interrupting and self._outcomes.trouble and not running)
+            if running or not (self._interrupting and self._outcomes.trouble):
+                return False
+            self._outcomes.give_up()
+            return True
         if self._stopping:
             return True
         if not self._drain or any(map(names.is_job, self._spool.dir("processing").list())):

@@ -468,3 +468,14 @@ def test_a_directory_on_another_filesystem_is_refused(tmp_path, monkeypatch):
         spool.dir("tmp")
     assert spool.dir("pending").list() == []
     spool.close()
+
+
+def test_a_disk_that_does_not_answer_is_not_taken_for_no_spool(layout, monkeypatch):
+    def fails(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", fails)
+        with pytest.raises(StorageFailed, match="Input/output error") as refusal:
+            Layout.open(layout.path)
+    assert "dmesg" in refusal.value.hint

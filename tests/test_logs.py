@@ -1,5 +1,6 @@
 """What commands printed, and spoolq's own lines."""
 
+import errno
 import io
 import logging
 import os
@@ -173,3 +174,22 @@ def test_what_the_command_line_says_of_a_hostile_name_is_escaped(spool, clock, r
     done = run_cli("cancel", "j1")
     assert r"processing/\x1b[31mred.json names no worker" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_disk_that_does_not_tell_the_size_of_a_log_holds_up_no_outcome(directory, monkeypatch):
+    put(directory, NAME, b"hello\n")
+    descriptor = directory.open_file(str(NAME))
+    monkeypatch.setattr(os, "fstat", _fails)
+    logs.close_log(directory, NAME, descriptor)
+    monkeypatch.undo()
+    assert directory.has(str(NAME))
+
+
+def test_the_tail_that_a_disk_refuses_is_empty(directory, monkeypatch):
+    put(directory, NAME, b"hello\n")
+    monkeypatch.setattr(os, "lseek", _fails)
+    assert logs.tail(directory, NAME, 100) == ""
+
+
+def _fails(*_):
+    raise OSError(errno.EIO, "Input/output error")

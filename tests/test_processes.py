@@ -1,5 +1,6 @@
 """What is left of a run is found by three marks, and nothing else is."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -172,6 +173,21 @@ def test_without_a_descriptor_to_look_with_nobody_is_said_to_be_gone(started):
     with no_descriptor_left(), pytest.raises(OSError, match="Too many open files"):
         pids(one.marks)
     assert pids(one.marks) == [one.process.pid]
+
+
+def test_a_file_of_somebody_elses_on_a_disk_that_fails_stops_no_look(started, monkeypatch):
+    """Found by chance: a process on a filesystem that had shut down stopped every recovery."""
+    one = started(["sleep", "1000"])
+    wait_until(lambda: pids(Marks(CLAIM)), "the exec")
+    real = os.stat
+
+    def stat(path, *args, **kwargs):
+        if str(path).startswith("/proc/") and not str(path).startswith(f"/proc/{one.process.pid}/"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(processes.os, "stat", stat)
+    assert pids(Marks("x", one.inode)) == [one.process.pid]
 
 
 def test_what_is_left_of_many_runs_is_found_in_one_look(started, monkeypatch):

@@ -721,3 +721,19 @@ def test_removing_is_for_good_and_once(spool, clock):
     name = given.job(spool, "completed", given.named(clock, attempt=1))
     assert spool.remove("completed", str(name)) is True
     assert spool.remove("completed", str(name)) is False
+
+
+def test_a_disk_that_does_not_answer_has_not_removed_a_worker(spool, clock, monkeypatch):
+    own = given.worker(spool)
+    _, claim = _claimed(spool, own, clock)
+    end = given.record(spool, claim, clock, exit_code=0)
+
+    def fails(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "stat", fails)
+    monkeypatch.setattr(os, "rename", fails)
+    report = spool.finish(own.dir, [end])
+    monkeypatch.undo()
+    assert (report.done, report.error.errno) == ({}, errno.EIO)
+    assert spool.finish(own.dir, [end]).error is None

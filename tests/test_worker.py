@@ -1337,3 +1337,27 @@ def test_what_ran_is_told_by_attempt_and_what_came_of_it(spool, clock, caplog, m
     replay(H("enqueue a\nadvance 1.5\nend a 1"), spool, clock)
     said = [record.getMessage() for record in caplog.records]
     assert said == ["a attempt 1 of 4: a", "a failed: exit 1 after 1.5 s"]
+
+
+def test_steps_that_are_refused_in_turn_are_said_once_a_minute_each(
+    spool, clock, caplog, monkeypatch
+):
+    def refuse(what):
+        def refusal(*_, **__):
+            raise OSError(errno.EIO, f"Input/output error: {what}")
+
+        return refusal
+
+    monkeypatch.setattr(logs.logger, "propagate", True)
+    monkeypatch.setattr(Recovery, "look", refuse("processing"))
+    monkeypatch.setattr(Lease, "requests", refuse("workers"))
+    replay(H("start\nadvance 300\nstays"), spool, clock)
+    said = [record.getMessage() for record in caplog.records if "Input" in record.getMessage()]
+    assert 2 <= len(said) <= 12
+
+
+def test_an_outcome_that_a_worker_gives_up_is_told(spool, clock, caplog, monkeypatch):
+    monkeypatch.setattr(logs.logger, "propagate", True)
+    replay(H("enqueue a\ndisk full\nend a 0\nask stop.now\nleft"), spool, clock)
+    said = [record.getMessage() for record in caplog.records]
+    assert any(text.startswith("a: its end could not be written (exit 0") for text in said)

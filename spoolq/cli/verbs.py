@@ -17,6 +17,7 @@ import click
 from spoolq import api, config
 from spoolq.cli import render
 from spoolq.errors import BadInput, NoSpool, NotFound, SpoolqError
+from spoolq.layout import has_pending
 from spoolq.text import closest
 
 _META = "spoolq.spool"
@@ -133,7 +134,7 @@ def given_spool(ctx: click.Context) -> Optional[str]:
 
 def is_spool(path: str) -> bool:
     """Say whether there is a spool at a path."""
-    return os.path.isdir(os.path.join(path, "pending"))
+    return has_pending(path)
 
 
 def open_spool(*, create: bool = False) -> api.Spool:

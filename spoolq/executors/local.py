@@ -31,10 +31,13 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as shells say it
 class _Child:
     """A started run: its process, its log, and its end if that has begun."""
 
-    def __init__(self, run: Run, process: subprocess.Popen[bytes], log: int) -> None:
+    def __init__(
+        self, run: Run, process: subprocess.Popen[bytes], log: int, lock: Tuple[int, int]
+    ) -> None:
         self.run = run
         self.process = process
         self.log = log
+        self.lock = lock  # device and inode of the slot's; asked early: a disk may fail later
         self.pidfd: Optional[int] = None
         self.deadline: Optional[float] = None
         self.ending: Optional[Ending] = None
@@ -71,6 +74,7 @@ class LocalExecutor:
         """Start a run; a command that cannot be started has ended at once, with a reason."""
         log_name = logs.log_name(run.claim)
         try:
+            info = os.fstat(run.slot)
             log = self._logs.create(str(log_name))
         except OSError as error:
             raise NotNow(f"no log can be made: {error.strerror}") from error
@@ -90,7 +94,7 @@ class LocalExecutor:
                 raise NotNow(f"no process can be started: {error.strerror}") from error
             self._stillborn.append(self._failed_to_start(run, error))
             return
-        child = self._children[run.claim] = _Child(run, process, log)
+        child = self._children[run.claim] = _Child(run, process, log, (info.st_dev, info.st_ino))
         try:
             lease.write_slot(run.slot, str(run.claim), process.pid, platform.uptime(), self._boot)
         except OSError as error:  # the run is known by its other two marks still
@@ -132,8 +136,7 @@ class LocalExecutor:
         child = self._children.get(claim)
         if child is None or child.ending is not None or child.process.poll() is not None:
             return  # what has ended by itself is told as it ended, and does not run again
-        info = os.fstat(child.run.slot)
-        marks = Marks(str(claim), (info.st_dev, info.st_ino), child.process.pid)
+        marks = Marks(str(claim), child.lock, child.process.pid)
         child.ending = Ending(marks, child.run.settings.grace, self._monotonic)
         child.error = error
 
@@ -215,7 +218,7 @@ class LocalExecutor:
         if child.deadline is not None and self._monotonic() >= child.deadline:
             timeout = settings.timeout_of(child.run.job)
             self.end(child.run.claim, f"timed out after {timeout:g} s")
-        elif settings.max_log is not None and os.fstat(child.log).st_size > settings.max_log:
+        elif settings.max_log is not None and (logs.size(child.log) or 0) > settings.max_log:
             self.end(child.run.claim, f"printed more than max_log, {settings.max_log} bytes")
 
     def _wait_for(self, child: _Child) -> None:

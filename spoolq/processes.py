@@ -28,7 +28,7 @@ from typing import (
 from spoolq import platform
 
 COOKIE = "SPOOLQ_CLAIM"
-_MOST_LOOKS = 20  # after the first; all of them where processes come and go all the time
+_MOST_LOOKS = 5  # after the first; all of them where processes come and go all the time
 
 
 class Marks(NamedTuple):
@@ -64,41 +64,54 @@ def find_all(runs: Sequence[Marks]) -> List[List[Process]]:
 
     RACE: a process may be born while the others are looked at, so none is said after a second
     look alone (test_find_looks_twice_before_it_says_none); and one that forks and exits for ever is
-    gone when it is looked at, so there are more looks while any process vanishes under them
-    (test_a_command_that_forks_for_ever_is_ended).
+    dead when it is looked at, so while any process dies between the looks there are more of
+    them, and at last the run's group is asked for (test_a_command_that_forks_for_ever_is_ended).
 
     Raises:
         OSError: there is no descriptor left to look with, so nothing is known.
     """
-    found, _ = _look(runs)
+    found, dead = _look(runs)
     for _ in range(_MOST_LOOKS):
         unseen = [index for index, seen in enumerate(found) if not seen]
         if not unseen:
-            break
-        again, is_sure = _look([runs[index] for index in unseen])
+            return found
+        again, dead_now = _look([runs[index] for index in unseen])
         for index, seen in zip(unseen, again):
             found[index] = seen
-        if is_sure:
-            break
-    return found
+        if dead_now <= dead:
+            return found
+        dead |= dead_now
+    return [seen or _group_of(marks) for seen, marks in zip(found, runs)]
 
 
-def _look(runs: Sequence[Marks]) -> Tuple[List[List[Process]], bool]:
-    """Look once; the answer is sure unless a process vanished before it could be looked at."""
+def _look(runs: Sequence[Marks]) -> Tuple[List[List[Process]], Set[int]]:
+    """Look once; return what belongs to each run, and which pids were dead when looked at."""
     own = os.getpid()
     found: List[List[Process]] = [[] for _ in runs]
+    dead: Set[int] = set()
     locks = {marks.lock for marks in runs if marks.lock is not None}
-    is_sure = True
-    for process in _processes(locks) if platform.LINUX else _processes_elsewhere():
-        if process is None:
-            is_sure = False
-            continue
+    for process in _processes(locks, dead) if platform.LINUX else _processes_elsewhere():
         if process.pid == own:
             continue
         for index, marks in enumerate(runs):
             if _belongs(process, marks):
                 found[index].append(process)
-    return found, is_sure
+    return found, dead
+
+
+def _group_of(marks: Marks) -> List[Process]:
+    """Return the run's group as one process, if the kernel knows of it, for want of a member.
+
+    The dead whom nobody waited for are members too, so this proves something only while
+    processes die faster than they can be looked at.
+    """
+    if marks.leader is None or not hasattr(os, "killpg") or not _same_leader(marks):
+        return []
+    try:
+        os.killpg(marks.leader, 0)
+    except OSError:
+        return []
+    return [Process(marks.leader, marks.leader, marks.leader)]
 
 
 def send(numbers: Iterable[int], signal_number: int) -> None:
@@ -228,17 +241,15 @@ _PREFIX = COOKIE.encode() + b"="
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)  # or another user's: not a run's
 
 
-def _processes(locks: Set[Tuple[int, int]]) -> Iterator[Optional[Process]]:
-    """Yield all processes that are alive, and None for each that was there a moment ago."""
+def _processes(locks: Set[Tuple[int, int]], dead: Set[int]) -> Iterator[Process]:
+    """Yield all processes that are alive, and add to `dead` those that were a moment ago."""
     # The newest first: of those that fork and exit, the last one is there when it is looked at.
     for entry in reversed(os.listdir("/proc")):
         if not entry.isdigit():
             continue
         status = _read_stat(int(entry))
-        if status is None:
-            yield None
-            continue
-        if status[0] in "ZX":
+        if status is None or status[0] in "ZX":
+            dead.add(int(entry))
             continue
         try:
             cookie, held = _read_cookie(entry), _read_locks(entry, locks)
@@ -290,7 +301,7 @@ def _read_locks(pid: str, locks: Set[Tuple[int, int]]) -> FrozenSet[Tuple[int, i
 # --- elsewhere ------------------------------------------------------------------------------------
 
 
-def _processes_elsewhere() -> Iterator[Optional[Process]]:  # pragma: no cover
+def _processes_elsewhere() -> Iterator[Process]:  # pragma: no cover
     import psutil
 
     for process in psutil.process_iter():

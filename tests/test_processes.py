@@ -147,9 +147,9 @@ def test_find_looks_twice_before_it_says_none(started, monkeypatch):
     looks = []
     seen = processes._processes
 
-    def born_while_we_look(asked):
+    def born_while_we_look(*asked):
         looks.append(True)
-        return iter(()) if len(looks) == 1 else seen(asked)
+        return iter(()) if len(looks) == 1 else seen(*asked)
 
     monkeypatch.setattr(processes, "_processes", born_while_we_look)
     assert pids(one.marks) == [one.process.pid]
@@ -196,7 +196,7 @@ def test_what_is_left_of_many_runs_is_found_in_one_look(started, monkeypatch):
         wait_until(lambda one=one: pids(Marks(one.marks.claim)), "the exec")
     looks = []
     real = processes._processes
-    monkeypatch.setattr(processes, "_processes", lambda asked: looks.append(True) or real(asked))
+    monkeypatch.setattr(processes, "_processes", lambda *asked: looks.append(True) or real(*asked))
     found = find_all([one.marks for one in runs])
     assert [[process.pid for process in seen] for seen in found] == [
         [one.process.pid] for one in runs
@@ -314,8 +314,11 @@ open(sys.argv[1] + ".end", "w").close()
 
 
 @pytest.mark.parametrize("leader", ["leads", "is gone"])
-def test_a_command_that_forks_for_ever_is_ended(started, tmp_path, leader):
+@pytest.mark.parametrize("numbers", ["rise", "began again"])
+def test_a_command_that_forks_for_ever_is_ended(started, tmp_path, monkeypatch, leader, numbers):
     """Each process of the chain lives for a moment only; a signal to its group hits them all."""
+    if numbers == "began again":  # then the newest process is not the one with the highest number
+        monkeypatch.setattr(processes, "reversed", list, raising=False)
     ready = tmp_path / "ready"
     one = started([sys.executable, "-S", "-c", _CHAIN, str(ready), leader])
     wait_until(ready.exists, "the chain")

@@ -372,7 +372,7 @@ def test_many_claims_of_the_dead_are_taken_over_with_as_many_looks_as_one(
     given.die(worker)
     looks = []
     real = processes._processes
-    monkeypatch.setattr(processes, "_processes", lambda asked: looks.append(True) or real(asked))
+    monkeypatch.setattr(processes, "_processes", lambda *asked: looks.append(True) or real(*asked))
     assert len(look()) == 50
     assert len(looks) == 2  # none is found, so there is a second look
 

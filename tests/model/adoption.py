@@ -2,8 +2,8 @@
 
 from typing import Tuple
 
-from . import calls, outcome, people
-from .names import Job, Name, parse
+from . import calls, ids, outcome
+from .names import Job, Name, Rubbish, parse
 from .routine import Steps, Sub
 from .rules import Rules
 
@@ -24,25 +24,31 @@ def adopt_these(me: str, drops: Tuple[str, ...], rules: Rules) -> Steps:
 def adopt(me: str, drop: str, rules: Rules) -> Steps:
     """Adopt one drop, under a made id or under the one that it gives itself."""
     job = yield calls.read(f"pending/{drop}")
+    if isinstance(job, Rubbish):
+        yield Sub(bury, (drop, rules))
     if not isinstance(job, Job):
         return
     if not job.explicit_id:
         time = yield calls.now()
-        new = Name(time, 0, f"{drop}-{me}")  # <stem>-<made>
-        yield Sub(outcome.move_new, (f"pending/{drop}", f"pending/{new}", rules))
+        made = f"{drop}-{time}" if rules.dropped_id == "made" else drop
+        yield Sub(name_it, (drop, time, made, rules))
         return
-    descriptor = None
-    if rules.ids_locked:
-        descriptor = yield calls.open_lock("tmp/.ids", True)
-        yield calls.flock_wait(descriptor)
-    taken = None
-    for _ in range(rules.looks_for_id):
-        taken = taken or (yield Sub(people.find, (job.explicit_id,)))
-    if taken:
-        yield calls.rename_new(f"pending/{drop}", f"dead/{drop}")
+    descriptor = yield Sub(ids.lock, (rules,))
+    if (yield Sub(ids.is_taken, (job.explicit_id, rules))):
+        yield Sub(bury, (drop, rules))
     else:
         time = yield calls.now()
-        new = Name(time, 0, job.explicit_id)
-        yield Sub(outcome.move_new, (f"pending/{drop}", f"pending/{new}", rules))
+        yield Sub(name_it, (drop, time, job.explicit_id, rules))
     if descriptor is not None:
         yield calls.close(descriptor)
+
+
+def name_it(drop: str, time: str, job_id: str, rules: Rules) -> Steps:
+    """Give a drop a name of the form."""
+    new = Name(time, 0, job_id)
+    yield Sub(outcome.move_new, (f"pending/{drop}", f"pending/{new}", rules))
+
+
+def bury(drop: str, rules: Rules) -> Steps:
+    """Put what is no job, or brings an id that is taken, into dead/ under its own name."""
+    yield Sub(outcome.move_new, (f"pending/{drop}", f"dead/{drop}", rules))

@@ -19,6 +19,11 @@ def rename(source: str, target: str) -> Op:
     return Op("rename", (source, target))
 
 
+def rename_unheard(source: str, target: str) -> Op:
+    """Rename, and hear that the file was gone: a lost reply on NFS."""
+    return Op("rename_unheard", (source, target))
+
+
 def rename_new(source: str, target: str) -> Op:
     """Rename a file unless the target's name is taken (renameat2 with NOREPLACE)."""
     return Op("rename_new", (source, target))
@@ -32,6 +37,11 @@ def link(source: str, target: str) -> Op:
 def unlink(path: str) -> Op:
     """Take a name away."""
     return Op("unlink", (path,))
+
+
+def unlink_at_once(path: str) -> Op:
+    """Take a name away before any other thread of this process makes a step."""
+    return Op("unlink_at_once", (path,))
 
 
 def mkdir(path: str) -> Op:
@@ -92,6 +102,11 @@ def flock_wait(descriptor: str) -> Op:
 def close(descriptor: str) -> Op:
     """Close a descriptor; the lock goes with the last process that holds it."""
     return Op("close", (descriptor,))
+
+
+def close_at_once(descriptor: str) -> Op:
+    """Close a descriptor before any other thread of this process makes a step."""
+    return Op("close_at_once", (descriptor,))
 
 
 def now() -> Op:

@@ -1,6 +1,6 @@
 """All scenarios, once the modules that hold them have been imported."""
 
-from . import scenarios_breaking, scenarios_people, scenarios_workers
+from . import scenarios_breaking, scenarios_drops, scenarios_people, scenarios_workers
 from .registry import BREAKING, LARGE, SCENARIOS
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "LARGE",
     "SCENARIOS",
     "scenarios_breaking",
+    "scenarios_drops",
     "scenarios_people",
     "scenarios_workers",
 ]

@@ -103,6 +103,11 @@ def no_negative_attempt(state: State) -> str:
     return ""
 
 
+def nothing_is_unrecorded(state: State) -> str:
+    """I8: what was recorded is not written over by who has not read it."""
+    return f"I8: what was recorded in {state.undone} is written over" if state.undone else ""
+
+
 # ---- at the end
 
 

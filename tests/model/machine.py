@@ -9,7 +9,7 @@ A file is its content. Only lock files have an identity of their own (`names.Loc
 from typing import Any, Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from . import routine
-from .names import HalfWritten, LockFile, parse, split
+from .names import HalfWritten, Job, LockFile, parse, split
 
 
 class Opened(NamedTuple):
@@ -31,7 +31,7 @@ class Process(NamedTuple):
 class State:
     """One state of the machine; `copy` it before a step."""
 
-    __slots__ = ("files", "dirs", "opened", "processes", "clocks", "started", "results")
+    __slots__ = ("files", "dirs", "opened", "processes", "clocks", "started", "results", "undone")
 
     def __init__(self) -> None:
         self.files: Dict[str, Any] = {}
@@ -41,6 +41,7 @@ class State:
         self.clocks: Dict[str, int] = {}
         self.started: FrozenSet[str] = frozenset()  # every run ever started, by its claim
         self.results: Dict[str, str] = {}  # runs that came to their own end
+        self.undone = ""  # a recorded outcome that was written over
 
     def copy(self) -> "State":
         """Return a copy that can be changed."""
@@ -52,6 +53,7 @@ class State:
         other.clocks = self.clocks.copy()
         other.started = self.started
         other.results = self.results.copy()
+        other.undone = self.undone
         return other
 
     def fingerprint(self) -> int:
@@ -65,6 +67,7 @@ class State:
                 frozenset(self.clocks.items()),
                 self.started,
                 frozenset(self.results.items()),
+                self.undone,
             )
         )
 
@@ -94,8 +97,17 @@ class State:
         if isinstance(wanted, routine.Choose):
             return wanted.options
         assert isinstance(wanted, routine.Op)
+        if self._must_let_pass(name):
+            return ()
         guard = _GUARDS.get(wanted.name)
         return (None,) if guard is None or guard(self, *wanted.args) else ()
+
+    def _must_let_pass(self, name: str) -> bool:
+        """Say whether a thread of the same process has something to do before all others."""
+        begins = name.partition("+")[0] + "+"
+        threads = [n for n in self.processes if n != name and n.startswith(begins)]
+        wanted = [routine.request(self.processes[thread].program) for thread in threads]
+        return any(getattr(one, "name", "").endswith("_at_once") for one in wanted)
 
     def step(self, name: str, choice: Any = None) -> Any:
         """Let a process make one step; return the answer that it got."""
@@ -104,7 +116,8 @@ class State:
             result = choice
         else:
             assert isinstance(wanted, routine.Op)
-            result = getattr(self, wanted.name)(name.partition("+")[0], *wanted.args)
+            call = getattr(self, wanted.name.replace("_at_once", ""))
+            result = call(name.partition("+")[0], *wanted.args)
         self._answer(name, result)
         return result
 
@@ -221,8 +234,16 @@ class State:
             return "ok"
         if source not in self.files or not self._has_directory(target):
             return "ENOENT"
-        self.files[target] = self.files.pop(source)
+        moved, replaced = self.files.pop(source), self.files.get(target)
+        if isinstance(replaced, Job) and not (isinstance(moved, Job) and moved.goes_on(replaced)):
+            self.undone = target
+        self.files[target] = moved
         return "ok"
+
+    def rename_unheard(self, me: str, source: str, target: str) -> str:
+        """Answer "ENOENT" though it was done."""
+        self.rename(me, source, target)
+        return "ENOENT"
 
     def rename_new(self, me: str, source: str, target: str) -> str:
         """Answer "ok", "ENOENT" or "EEXIST"."""

@@ -12,10 +12,11 @@ STATES = ("pending", "processing", "failed", "completed", "dead")
 # A time that has not come: a job whose name starts with it must not be run.
 TOMORROW = "tomorrow"
 
-# Slots of claims that run nothing, so that a name alone says what is to become of it.
-UNCOUNTED = "u"  # a command line changes a waiting job: no attempt counted, its old time kept
-TAKEN_OVER = "r"  # recovered: to be recorded as lost
-CANCELLED = "c"  # recovered, and a cancel had been asked for: to be recorded as cancelled
+# Slots of claims that run nothing, so that a name alone says what is to become of it. The code puts
+# random letters behind "lost" and "cancel"; the model needs none to tell its few claims apart.
+CHANGE = "change"  # a command line changes a waiting job: no attempt counted, its old time kept
+LOST = "lost"  # recovered: to be recorded as lost
+CANCELLED = "cancel"  # recovered, and a cancel had been asked for: to be recorded as cancelled
 
 
 class Name(NamedTuple):
@@ -70,6 +71,10 @@ class Job(NamedTuple):
         """Return this job with one more history entry."""
         return self._replace(history=self.history + (entry,))
 
+    def goes_on(self, before: "Job") -> bool:
+        """Say whether this history has all that it had before."""
+        return self.history[: len(before.history)] == before.history
+
 
 class HalfWritten(NamedTuple):
     """A job file whose producer is still writing: it does not parse yet."""
@@ -82,6 +87,12 @@ class LockFile(NamedTuple):
 
     made_as: str
     generation: int = 0
+
+
+class Rubbish(NamedTuple):
+    """A file that is no job and never will be: not a regular file, or one that has stood still."""
+
+    key: str
 
 
 REQUEST = "request"  # the content of a cancel request

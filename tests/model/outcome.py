@@ -6,7 +6,7 @@ CRASH: between record and move the outcome is known, and `recovery` finishes the
 from typing import Any
 
 from . import calls
-from .names import UNCOUNTED, Entry, HalfWritten, Job, Name, is_recorded, parse, split
+from .names import CHANGE, Entry, HalfWritten, Job, Name, is_recorded, parse, split
 from .routine import Steps, Sub
 from .rules import Rules
 
@@ -46,7 +46,8 @@ def finish(me: str, claim: str, job: Job, rules: Rules) -> Steps:
         state = "dead"
     else:
         state = "failed"
-    return (yield calls.rename(source, f"{state}/{Name(time, name.attempt, name.job)}"))
+    target = f"{state}/{Name(time, name.attempt, name.job)}"
+    return (yield Sub(move_new, (source, target, rules)))
 
 
 def record(me: str, claim: str, job: Job, outcome: str, rules: Rules, back_to: str = "") -> Steps:
@@ -57,8 +58,13 @@ def record(me: str, claim: str, job: Job, outcome: str, rules: Rules, back_to: s
     name = parse(claim)
     assert name is not None
     new = job.with_entry(Entry(name.attempt, name.time, outcome, back_to))
-    made = f"workers/{me}/record-{claim}" if rules.record_in == "own" else f"tmp/record-{claim}"
-    if (yield calls.create(made, new)) != "ok":
+    where = f"workers/{me}" if rules.record_in == "own" else "tmp"
+    made = f"{where}/{claim}.outcome"
+    answer = yield calls.create(made, new)
+    if answer == "ENOENT" and rules.directory_gone == "made-again":
+        yield calls.mkdir(where)
+        answer = yield calls.create(made, new)
+    if answer != "ok":
         return None
     if (yield calls.rename(made, f"processing/{claim}")) != "ok":
         return None
@@ -68,20 +74,11 @@ def record(me: str, claim: str, job: Job, outcome: str, rules: Rules, back_to: s
 def record_and_finish(
     me: str, claim: str, job: Job, outcome: str, rules: Rules, back_to: str = ""
 ) -> Steps:
-    """Record an outcome, answer the cancel request it settles, move the job."""
+    """Record an outcome, then move the job."""
     new = yield Sub(record, (me, claim, job, outcome, rules, back_to))
     if new is None:
         return "lost"
-    name = parse(claim)
-    assert name is not None
-    request = f"workers/{me}/cancel.{name.job}"
-    settles = outcome == "cancelled"
-    if settles and rules.request_deleted == "before-move":
-        yield calls.unlink(request)
-    answer = yield Sub(finish, (me, claim, new, rules))
-    if settles and rules.request_deleted == "after-move":
-        yield calls.unlink(request)
-    return answer
+    return (yield Sub(finish, (me, claim, new, rules)))
 
 
 def give_back(claim: str, old_name: str, rules: Rules) -> Steps:
@@ -93,7 +90,7 @@ def give_back(claim: str, old_name: str, rules: Rules) -> Steps:
     if not old_name:
         name = parse(claim)
         assert name is not None
-        counted = name.slot != UNCOUNTED or rules.uncounted == "lost"
+        counted = name.slot != CHANGE or rules.change == "lost"
         old_name = str(Name(name.time, name.attempt - counted, name.job))
     return (yield Sub(move_new, (f"processing/{claim}", f"pending/{old_name}", rules)))
 

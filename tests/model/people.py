@@ -1,25 +1,36 @@
 """What people and the command line do beside the workers: cancel, retry, mv, purge, edit."""
 
-from . import calls, outcome, worker
-from .names import REQUEST, UNCOUNTED, Name, parse
+from . import calls, ids, outcome, worker
+from .names import CHANGE, REQUEST, Job, Name, parse
 from .routine import Steps, Sub
 from .rules import Rules
 
 
-def find(job_id: str) -> Steps:
-    """Return the path of a job, or None, reading the directories in the order of their states."""
-    for state in ("pending", "processing", "failed", "completed", "dead", "pending"):
-        for name in (yield calls.listdir(state)):
-            parts = parse(name)
-            if parts is not None and parts.job == job_id:
-                return f"{state}/{name}"
-    return None
+def enqueue(me: str, job: Job, rules: Rules) -> Steps:
+    """Put a new job into pending/; a given id that is taken is refused."""
+    descriptor = None
+    if job.explicit_id:
+        descriptor = yield Sub(ids.lock, (rules,))
+        if (yield Sub(ids.is_taken, (job.explicit_id, rules))):
+            return
+    time = yield calls.now()
+    name = Name(time, 0, job.explicit_id or f"made-{time}")
+    yield calls.create(f"tmp/{name}", job)
+    yield calls.rename_new(f"tmp/{name}", f"pending/{name}")
+    if descriptor is not None:
+        yield calls.close(descriptor)
+
+
+def drop_anew(path: str, job: Job) -> Steps:
+    """Drop a file under a name that was used before, when that is free again."""
+    yield calls.wait_until_gone(path)
+    yield calls.create(path, job)
 
 
 def cancel(me: str, job_id: str, rules: Rules, looks: int = 3) -> Steps:
     """Cancel a job wherever it is, and look again until it is in completed/ or dead/."""
     for _ in range(looks):
-        path = yield Sub(find, (job_id,))
+        path = yield Sub(ids.find, (job_id,))
         if path is None:
             continue
         if path.startswith("processing/"):
@@ -50,13 +61,19 @@ def cancel_waiting(me: str, path: str, rules: Rules) -> Steps:
 
     The claim counts no attempt and keeps the job's time, so that recovery can put it back.
     """
+    yield Sub(worker.start, (me, rules))
+    yield Sub(claim_and_cancel, (me, path, rules))
+    yield Sub(worker.leave, (me,))
+
+
+def claim_and_cancel(me: str, path: str, rules: Rules) -> Steps:
+    """Claim a waiting job and finish it as cancelled."""
     old = parse(path.split("/")[1])
     assert old is not None
-    yield Sub(worker.start, (me, rules))
     time = old.time
-    if rules.uncounted == "lost":
+    if rules.change == "lost":
         time = yield calls.now()
-    mine = str(Name(time, old.attempt, old.job, me, UNCOUNTED))
+    mine = str(Name(time, old.attempt, old.job, me, CHANGE))
     if (yield calls.rename(path, f"processing/{mine}")) != "ok":
         return
     job = yield calls.read(f"processing/{mine}")

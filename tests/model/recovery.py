@@ -4,12 +4,14 @@ Whether a worker is dead is told by its lock alone. Two recoveries at once are h
 takeover is one rename, and who loses it has lost.
 """
 
-from typing import Tuple
+from typing import Any, Tuple
 
 from . import calls, outcome, run
-from .names import CANCELLED, TAKEN_OVER, UNCOUNTED, Name, parse
+from .names import CANCELLED, CHANGE, LOST, Job, Name, parse
 from .routine import Steps, Sub
 from .rules import Rules
+
+Taken = Tuple[str, Job, str]  # a claim taken over, its job, and how its run is to be recorded
 
 
 def probe(path: str) -> Steps:
@@ -22,57 +24,63 @@ def probe(path: str) -> Steps:
     return "free" if got else "held"
 
 
-def recover(me: str, rules: Rules, foreign: bool = False) -> Steps:
-    """Bring every orphan in processing/ back to where it belongs.
+def recover(me: str, rules: Rules, foreign: bool = False, known: Tuple[str, ...] = ()) -> Steps:
+    """Bring every orphan in processing/ back to where it belongs, or take it over.
 
     Args:
         foreign: treat every owner as one of another host, whose directory is removed first.
+        known: this worker's own claims; another in its name is one that it did not hear of.
+
+    Returns:
+        What was taken over, to be recorded as this worker's own.
     """
+    taken: Tuple[Taken, ...] = ()
     for claim in (yield calls.listdir("processing")):
         name = parse(claim)
-        if name is None or name.worker == me:
+        if name is None or claim in known or (name.worker == me and rules.unknown_own == "left"):
             continue
         if name.worker is None:  # put there by hand
             yield Sub(outcome.move_new, (f"processing/{claim}", f"pending/{claim}", rules))
         else:
-            yield Sub(recover_claim, (me, claim, rules, foreign))
+            taken += yield Sub(recover_claim, (me, claim, rules, foreign))
+    return taken
 
 
 def recover_claim(me: str, claim: str, rules: Rules, foreign: bool) -> Steps:
-    """Recover one claim, if its worker is dead."""
+    """Recover one claim, if its worker is dead; return what was taken over, none or one."""
     name = parse(claim)
     assert name is not None
     owner = f"workers/{name.worker}"
-    alive = yield Sub(probe, (f"{owner}/lock",))
-    if alive == "held":
-        return
+    is_own = name.worker == me
+    if not is_own and (yield Sub(probe, (f"{owner}/lock",))) == "held":
+        return ()
     job = yield calls.read(f"processing/{claim}")
     if job is None:
-        return
+        return ()
     if outcome.recorded(job, claim, rules):
         yield Sub(outcome.finish, (me, claim, job, rules))
-        return
-    if rules.give_back == "directly" and (name.slot == UNCOUNTED or outcome.is_half_written(job)):
+        return ()
+    if rules.give_back == "directly" and (name.slot == CHANGE or outcome.is_half_written(job)):
         yield Sub(outcome.give_back, (claim, "", rules))
-        return
+        return ()
     if rules.orphans == "end":
         yield Sub(run.end, (claim, rules))
     elif (yield Sub(run.left, (claim,))):
-        return
+        return ()
     if (yield Sub(probe, (f"{owner}/{name.slot}.lock",))) == "held":
-        return
+        return ()
     if rules.recovery == "in-place":
-        yield Sub(settle, (me, claim, rules, False))
-        return
+        return (yield Sub(settle, (me, claim, rules, False, None)))
     asked = yield calls.exists(f"{owner}/cancel.{name.job}")
     asked = asked or name.slot == CANCELLED
-    if (alive == "missing" or foreign) and rules.fence:
-        removed = yield Sub(remove_directory, (owner,))
-        if removed == "ENOTEMPTY":
-            return
+    if rules.fence and not is_own:
+        may_live = foreign or (yield Sub(probe, (f"{owner}/lock",))) != "free"
+        if may_live and (yield Sub(remove_directory, (owner,))) == "ENOTEMPTY":
+            return ()
     mine = str(name._replace(worker=me, slot=_slot(name, asked, rules)))
     if (yield calls.rename(f"processing/{claim}", f"processing/{mine}")) == "ok":
-        yield Sub(settle, (me, mine, rules, asked))
+        return (yield Sub(settle, (me, mine, rules, asked, None if rules.reread else job)))
+    return ()
 
 
 def _slot(name: Name, asked: bool, rules: Rules) -> str:
@@ -80,27 +88,30 @@ def _slot(name: Name, asked: bool, rules: Rules) -> str:
 
     A cancel request lies in a directory that is swept once the claim no longer names it.
     """
-    if name.slot == UNCOUNTED and rules.uncounted == "goes-back":
-        return UNCOUNTED
-    return CANCELLED if asked and rules.request_carried else TAKEN_OVER
+    if name.slot == CHANGE and rules.change == "goes-back":
+        return CHANGE
+    return CANCELLED if asked and rules.request_carried else LOST
 
 
-def settle(me: str, mine: str, rules: Rules, asked: bool) -> Steps:
-    """Finish a claim taken over as one's own, by what is in the file now."""
+def settle(me: str, mine: str, rules: Rules, asked: bool, job: Any) -> Steps:
+    """Finish a claim taken over, or return it to be recorded, by what is in the file now.
+
+    Args:
+        job: what was in the file before, where the plainer rule goes by that.
+    """
     name = parse(mine)
     assert name is not None
-    job = yield calls.read(f"processing/{mine}")
     if job is None:
-        return
+        job = yield calls.read(f"processing/{mine}")
+    if job is None:
+        return ()
     if outcome.recorded(job, mine, rules):
         yield Sub(outcome.finish, (me, mine, job, rules))
-    elif outcome.is_half_written(job) or (
-        name.slot == UNCOUNTED and rules.uncounted == "goes-back"
-    ):
+    elif outcome.is_half_written(job) or (name.slot == CHANGE and rules.change == "goes-back"):
         yield Sub(outcome.give_back, (mine, "", rules))
     else:
-        why = "cancelled" if asked else "lost"
-        yield Sub(outcome.record_and_finish, (me, mine, job, why, rules))
+        return ((mine, job, "cancelled" if asked else "lost"),)
+    return ()
 
 
 def remove_directory(path: str) -> Steps:
@@ -108,6 +119,18 @@ def remove_directory(path: str) -> Steps:
     for name in (yield calls.listdir(path)):
         yield calls.unlink(f"{path}/{name}")
     return (yield calls.rmdir(path))
+
+
+def has_claims(worker: str) -> Steps:
+    """Say whether a claim names a worker."""
+    claims = [parse(name) for name in (yield calls.listdir("processing"))]
+    return any(claim is not None and claim.worker == worker for claim in claims)
+
+
+def sweep_often(me: str, rules: Rules, times: int) -> Steps:
+    """Sweep several times, at whatever moments."""
+    for _ in range(times):
+        yield Sub(sweep, (me, rules))
 
 
 def sweep(me: str, rules: Rules, slow_listing: bool = False) -> Steps:

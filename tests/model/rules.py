@@ -23,10 +23,14 @@ class Rules:
     fence: bool = True  # a claim without a worker's directory: make sure of that first
     rename_new: str = "atomic"  # or "link-unlink", the stand-in where NOREPLACE is lacking
     interrupted: str = "moves-back"  # or "counts": recovery takes it for a failure
-    request_deleted: str = "before-move"  # or "after-move"
+    request_deleted: str = "at-once"  # after the move, before all else; or "some-time-after"
     request_carried: bool = True  # the name of a claim taken over says that a cancel was asked for
-    uncounted: str = "goes-back"  # or "lost": the claim of a command line that died, see `names`
+    change: str = "goes-back"  # or "lost": the claim of a command line that died, see `names`
     give_back: str = "taken-over"  # or "directly": what ran nothing is not taken over first
+    reread: bool = True  # the winner of a takeover reads the file again
+    unknown_own: str = "recovered"  # a claim in one's own name, the reply lost; or "left"
+    directory_gone: str = "all-lost"  # or "made-again", to write the outcome after all
+    dropped_id: str = "made"  # of a drop that brings none; or "stem", its name alone
     looks_for_id: int = 2  # a listing misses what is on the move
     ids_locked: bool = True  # explicit ids are searched and published under tmp/.ids
 

@@ -1,17 +1,13 @@
 """Scenarios of workers and people: cancel, stop, retry, files put there by hand, adoption."""
 
-from . import adoption, people
+from . import people
 from .explore import Problem
 from .invariants import (
     cancel_is_honoured,
     history_is_whole,
-    ids_are_unique,
-    in_one_place,
     in_one_place_at_most,
     never_early,
-    never_two_runs,
     nothing_is_stuck,
-    success_is_real,
 )
 from .machine import State
 from .names import TOMORROW, HalfWritten, Job, Name
@@ -151,6 +147,18 @@ def stop_now_twice(rules: Rules) -> Problem:
     def build(state: State) -> None:
         waiting_job(state)
         ready_worker(state, "A", rules, Plan(stops_now=True))
+        ready_worker(state, "B", rules, Plan(stops_now=True, rounds=2))
+
+    return problem(build, rules, "AB", 2)
+
+
+@large_scenario
+def stop_now_twice_beside_a_third(rules: Rules) -> Problem:
+    """As `stop_now_twice`, with a third worker that runs the job to its end."""
+
+    def build(state: State) -> None:
+        waiting_job(state)
+        ready_worker(state, "A", rules, Plan(stops_now=True))
         ready_worker(state, "B", rules, Plan(stops_now=True))
         ready_worker(state, "D", rules, Plan())
 
@@ -246,65 +254,6 @@ def failed_job_is_retried_early(rules: Rules) -> Problem:
         state.launch("R", people.retry, "R", "failed", rules)
 
     return problem(build, rules, "ARB", 1)
-
-
-# ---- adoption
-
-
-@scenario
-def one_drop_two_adopters(rules: Rules) -> Problem:
-    """Two workers that adopt the same drop, with kills, make one job of it."""
-
-    def build(state: State) -> None:
-        state.files["pending/drop"] = Job("job")
-        state.launch("A", adoption.adopt_all, "A", rules)
-        state.launch("B", adoption.adopt_all, "B", rules)
-        ready_worker(state, "D", rules, Plan())
-
-    return problem(build, rules, "ABD", 2)
-
-
-@scenario
-def two_drops_one_id(rules: Rules) -> Problem:
-    """Of two drops with the same explicit id one is adopted and the other goes to dead/."""
-
-    def build(state: State) -> None:
-        state.files["pending/drop1"] = Job("job1", explicit_id="j")
-        state.files["pending/drop2"] = Job("job2", explicit_id="j")
-        state.launch("A", adoption.adopt_these, "A", ("drop1", "drop2"), rules)
-        state.launch("B", adoption.adopt_these, "B", ("drop2", "drop1"), rules)
-
-    always = (in_one_place("job1", "job2"), ids_are_unique)
-    return problem(build, rules, "AB", 1, always=always, at_end=(), settles=False)
-
-
-@scenario
-def drop_of_an_id_that_moves(rules: Rules) -> Problem:
-    """An explicit id is seen as taken while the job that has it is on the move."""
-
-    def build(state: State) -> None:
-        waiting_job(state)
-        state.files["pending/drop"] = Job("job2", explicit_id="j")
-        state.launch("A", adoption.adopt_all, "A", rules)
-        ready_worker(state, "B", rules, Plan(rounds=2, command=FAILS))
-
-    always = (in_one_place("job", "job2"), never_two_runs, success_is_real, ids_are_unique)
-    return problem(build, rules, always=always, at_end=(), settles=False)
-
-
-@large_scenario
-def drop_of_an_id_among_two_workers(rules: Rules) -> Problem:
-    """As `drop_of_an_id_that_moves`, with two workers that move the job."""
-
-    def build(state: State) -> None:
-        waiting_job(state)
-        state.files["pending/drop"] = Job("job2", explicit_id="j")
-        state.launch("A", adoption.adopt_all, "A", rules)
-        ready_worker(state, "B", rules, Plan(rounds=2, command=FAILS))
-        ready_worker(state, "D", rules, Plan(command=FAILS))
-
-    always = (in_one_place("job", "job2"), never_two_runs, success_is_real, ids_are_unique)
-    return problem(build, rules, always=always, at_end=(), settles=False)
 
 
 @large_scenario

@@ -1,10 +1,10 @@
 """Scenarios of workers among themselves: claim, run, finish, die, recover, sweep."""
 
-from . import people
+from . import people, recovery
 from .explore import Problem
 from .invariants import history_is_whole, in_one_place, nothing_is_stuck
 from .machine import State
-from .names import Entry, Job, Name
+from .names import REQUEST, Entry, Job, Name
 from .registry import Scenario, large_scenario, scenario
 from .rules import Rules
 from .run import Command
@@ -197,6 +197,97 @@ def two_jobs_finished_beside(rules: Rules) -> Problem:
         waiting_job(state, job_id="k")
         ready_worker(state, "A", rules, Plan(finishes_beside=True))
         ready_worker(state, "B", rules, Plan(claims=False))
+
+    always = (in_one_place("job", "k"),) + ALWAYS[1:]
+    return problem(build, rules, "A", 1, always=always)
+
+
+@scenario
+def claim_whose_reply_is_lost(rules: Rules) -> Problem:
+    """A claim that its worker did not hear of is recovered by it, though it lives on."""
+
+    def build(state: State) -> None:
+        waiting_job(state)
+        ready_worker(state, "A", rules, Plan(rounds=3, loses_reply=True, stays=True))
+        ready_worker(state, "B", rules, Plan())
+
+    return problem(build, rules, "B", 1)
+
+
+@scenario
+def worker_leaves(rules: Rules) -> Problem:
+    """A worker that leaves beside a sweep and a request to it strands no job."""
+
+    def build(state: State) -> None:
+        waiting_job(state)
+        ready_worker(state, "A", rules, Plan(leaves=True))
+        ready_worker(state, "B", rules, Plan(sweeps=True))
+        state.launch("U", people.cancel_running, "U", "j")
+
+    return problem(build, rules, "A", 1)
+
+
+@scenario
+def sweeps_at_any_moment(rules: Rules) -> Problem:
+    """Two jobs of a dead worker, one to be cancelled: three sweeps at any moments harm neither."""
+
+    def build(state: State) -> None:
+        dead_claim(state, Job("job"))
+        dead_claim(state, Job("k"), slot="1", job_id="k")
+        state.files["workers/A/cancel.k"] = REQUEST
+        ready_worker(state, "B", rules, Plan(claims=False))
+        state.launch("S", recovery.sweep_often, "S", rules, 3)
+
+    def is_cancelled(state: State) -> str:
+        in_dead = [job for path, job in state.places(("dead",)) if job.key == "k"]
+        return "" if in_dead else "E4: k was to be cancelled"
+
+    always = (in_one_place("job", "k"),) + ALWAYS[1:]
+    ends = (nothing_is_stuck, history_is_whole, is_cancelled)
+    return problem(build, rules, "B", 1, always=always, at_end=ends)
+
+
+@scenario
+def two_jobs_cancelled_and_stopped(rules: Rules) -> Problem:
+    """Of two jobs one is cancelled while its worker is told to stop now, with a kill of it."""
+
+    def build(state: State) -> None:
+        waiting_job(state)
+        waiting_job(state, job_id="k")
+        plan = Plan(stops_now=True, listens=True, finishes_beside=True, leaves=True)
+        ready_worker(state, "A", rules, plan)
+        state.launch("U", people.cancel_running, "U", "j")
+
+    always = (in_one_place("job", "k"),) + ALWAYS[1:]
+    return problem(build, rules, "A", 1, always=always)
+
+
+@large_scenario
+def two_jobs_cancelled_stopped_and_swept(rules: Rules) -> Problem:
+    """As `two_jobs_cancelled_and_stopped`, with a sweep at any moment."""
+
+    def build(state: State) -> None:
+        waiting_job(state)
+        waiting_job(state, job_id="k")
+        plan = Plan(stops_now=True, listens=True, finishes_beside=True, leaves=True)
+        ready_worker(state, "A", rules, plan)
+        state.launch("U", people.cancel_running, "U", "j")
+        state.launch("S", recovery.sweep_often, "S", rules, 1)
+
+    always = (in_one_place("job", "k"),) + ALWAYS[1:]
+    return problem(build, rules, "A", 1, always=always)
+
+
+@large_scenario
+def sweeps_beside_two_runs(rules: Rules) -> Problem:
+    """A worker runs two jobs and dies, one recovers, and two sweeps come at any moments."""
+
+    def build(state: State) -> None:
+        waiting_job(state)
+        waiting_job(state, job_id="k")
+        ready_worker(state, "A", rules, Plan(finishes_beside=True, recovers=False))
+        ready_worker(state, "B", rules, Plan(claims=False))
+        state.launch("S", recovery.sweep_often, "S", rules, 2)
 
     always = (in_one_place("job", "k"),) + ALWAYS[1:]
     return problem(build, rules, "A", 1, always=always)

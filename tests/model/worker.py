@@ -1,8 +1,8 @@
 """A worker: it starts, recovers and sweeps, promotes what failed, claims, runs, finishes, stops."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Tuple
 
-from . import calls, outcome, recovery, run
+from . import adoption, calls, outcome, recovery, run
 from .names import TOMORROW, Job, Name, parse
 from .routine import Steps, Sub
 from .rules import Rules
@@ -16,12 +16,15 @@ class Plan(NamedTuple):
     recovers: bool = True
     sweeps: bool = False
     claims: bool = True
+    adopts: bool = False
     slow_listing: bool = False  # its sweep lists as btrfs may
     foreign: bool = False  # it recovers as if every other worker were on another host
     listens: bool = False  # it looks for cancel requests
     stops_now: bool = False  # it ends its first run and leaves
     finishes_beside: bool = False  # each run is seen through by a thread; it claims on meanwhile
+    loses_reply: bool = False  # it does not hear that its claim of a job's first attempt was made
     stays: bool = False  # it lives on after its rounds
+    leaves: bool = False  # it removes its directory at its end; otherwise it goes as a kill does
     command: run.Command = run.Command()
 
 
@@ -29,12 +32,16 @@ def worker(me: str, rules: Rules, plan: Plan) -> Steps:
     """Live for some rounds."""
     if plan.starts:
         yield Sub(start, (me, rules))
+    known: Tuple[str, ...] = ()
     for _ in range(plan.rounds):
-        if (yield Sub(one_round, (me, rules, plan))) == "leave":
-            yield calls.join(me)
-            return
+        begun = yield Sub(one_round, (me, rules, plan, known))
+        if begun == "leave":
+            break
+        known += begun
     yield calls.join(me)
-    if plan.stays:
+    if plan.leaves:
+        yield Sub(leave, (me,))
+    elif plan.stays and begun != "leave":
         yield calls.wait_for_ever()
 
 
@@ -52,23 +59,44 @@ def start(me: str, rules: Rules) -> Steps:
             yield calls.flock(descriptor)
 
 
-def one_round(me: str, rules: Rules, plan: Plan) -> Steps:
-    """Look at everything once; return "leave" when the worker is to end."""
+def leave(me: str) -> Steps:
+    """Stop being a worker; with a claim left all stays, for recovery needs it."""
+    if not (yield Sub(recovery.has_claims, (me,))):
+        yield Sub(recovery.remove_directory, (f"workers/{me}",))
+
+
+def one_round(me: str, rules: Rules, plan: Plan, known: Tuple[str, ...]) -> Steps:
+    """Look at everything once.
+
+    Args:
+        known: this worker's claims that threads see through.
+
+    Returns:
+        The claims that threads see through from now on; "leave" when the worker is to end.
+    """
+    begun: Tuple[str, ...] = ()
+    taken: Tuple[recovery.Taken, ...] = ()
     if plan.recovers:
-        yield Sub(recovery.recover, (me, rules, plan.foreign))
+        taken = yield Sub(recovery.recover, (me, rules, plan.foreign, known))
     if plan.sweeps:
         yield Sub(recovery.sweep, (me, rules, plan.slow_listing))
+    for mine, job, why in taken:  # only now: a takeover needs the dead worker's directory no more
+        yield Sub(outcome.record_and_finish, (me, mine, job, why, rules))
+    if plan.adopts:
+        yield Sub(adoption.adopt_all, (me, rules))
     if plan.claims:
         for name in (yield calls.listdir("failed")):
             yield Sub(outcome.move_new, (f"failed/{name}", f"pending/{name}", rules))
         for name in (yield calls.listdir("pending")):
             if name.startswith(TOMORROW) or parse(name) is None:
                 continue
-            if (yield Sub(claim_and_run, (me, name, rules, plan))) == "leave":
+            done = yield Sub(claim_and_run, (me, name, rules, plan))
+            if done == "leave":
                 return "leave"
+            begun += done
     if plan.listens:
         yield Sub(drop_stale_requests, (me,))
-    return None
+    return begun
 
 
 def lock_slot(me: str) -> Steps:
@@ -87,7 +115,7 @@ def lock_slot(me: str) -> Steps:
     return "busy"
 
 
-def claim(me: str, name: str, rules: Rules) -> Steps:
+def claim(me: str, name: str, rules: Rules, loses_reply: bool) -> Steps:
     """Claim a job: lock a slot, rename, read; a file that does not parse goes back.
 
     Returns:
@@ -103,7 +131,8 @@ def claim(me: str, name: str, rules: Rules) -> Steps:
     time = yield calls.now()
     mine = str(Name(time, old.attempt + 1, old.job, me, slot))
     job = None
-    if (yield calls.rename(f"pending/{name}", f"processing/{mine}")) == "ok":
+    rename = calls.rename_unheard if loses_reply and old.attempt == 0 else calls.rename
+    if (yield rename(f"pending/{name}", f"processing/{mine}")) == "ok":
         job = yield calls.read(f"processing/{mine}")
     if outcome.is_half_written(job):
         yield Sub(outcome.give_back, (mine, name, rules))
@@ -115,16 +144,20 @@ def claim(me: str, name: str, rules: Rules) -> Steps:
 
 
 def claim_and_run(me: str, name: str, rules: Rules, plan: Plan) -> Steps:
-    """Claim a job, run it, see it through; return "leave" when the worker is to end."""
-    claimed = yield Sub(claim, (me, name, rules))
+    """Claim a job, run it, see it through.
+
+    Returns:
+        The claims that a thread sees through, none or one; "leave" when the worker is to end.
+    """
+    claimed = yield Sub(claim, (me, name, rules, plan.loses_reply))
     if claimed is None or claimed == "leave":
-        return claimed
+        return claimed or ()
     mine, descriptor, job = claimed
     process = yield Sub(run.start, (mine, descriptor, plan.command))
     args = (me, name, mine, descriptor, job, process, rules, plan)
     if plan.finishes_beside:
         yield calls.thread(f"{me}+{descriptor}", see_through, *args)
-        return None
+        return (mine,)
     return (yield Sub(see_through, args))
 
 
@@ -146,9 +179,10 @@ def see_through(
     """
     old = parse(name)
     assert old is not None
+    request = f"workers/{me}/cancel.{old.job}"
     result = "asked"
     if plan.listens:
-        result = yield calls.wait_or_path(process, f"workers/{me}/cancel.{old.job}")
+        result = yield calls.wait_or_path(process, request)
     elif not plan.stops_now:
         result = yield calls.wait(process)
     if result == "asked":
@@ -158,8 +192,20 @@ def see_through(
             result = "interrupted" if plan.stops_now else "cancelled"
     back_to = old.time if result == "interrupted" else ""
     answer = yield Sub(outcome.record_and_finish, (me, mine, job, result, rules, back_to))
-    yield calls.close(descriptor)
-    return "leave" if answer == "lost" or plan.stops_now else None
+    yield Sub(let_go, (descriptor, request if result == "cancelled" else "", rules))
+    return "leave" if answer == "lost" or plan.stops_now else ()
+
+
+def let_go(descriptor: str, request: str, rules: Rules) -> Steps:
+    """Let a slot go, and delete the request that its run has settled.
+
+    The worker does nothing else before that, so it cannot have claimed the job again in between;
+    who else may have claimed it has no such request.
+    """
+    at_once = rules.request_deleted == "at-once"
+    yield calls.close_at_once(descriptor) if at_once else calls.close(descriptor)
+    if request:
+        yield calls.unlink_at_once(request) if at_once else calls.unlink(request)
 
 
 def drop_stale_requests(me: str) -> Steps:

@@ -11,6 +11,7 @@ from .invariants import (
     never_two_runs,
     no_negative_attempt,
     nothing_is_stuck,
+    nothing_is_unrecorded,
     success_is_final,
     success_is_real,
 )
@@ -25,6 +26,7 @@ ALWAYS = (
     success_is_real,
     success_is_final,
     no_negative_attempt,
+    nothing_is_unrecorded,
 )
 
 Build = Callable[[State], None]
@@ -60,11 +62,13 @@ def dead_worker(state: State, name: str) -> str:
     return path
 
 
-def dead_claim(state: State, content: Any, attempt: int = 1, slot: str = "0") -> str:
+def dead_claim(
+    state: State, content: Any, attempt: int = 1, slot: str = "0", job_id: str = "j"
+) -> str:
     """Put a claim of a worker A there that is dead; return its path."""
     dead_worker(state, "A")
     state.files[f"workers/A/{slot}.lock"] = LockFile(f"workers/A/{slot}.lock")
-    path = f"processing/{Name('At1', attempt, 'j', 'A', slot)}"
+    path = f"processing/{Name('At1', attempt, job_id, 'A', slot)}"
     state.files[path] = content
     return path
 

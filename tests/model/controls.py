@@ -1,0 +1,105 @@
+"""The negative controls: each takes one rule out, and a scenario must find what is wrong then.
+
+A control of the model names the scenario, how the finding begins, and the plainer rule; without a
+plainer rule the scenario itself does what the format forbids.
+"""
+
+from typing import Any, Dict, NamedTuple
+
+
+class Control(NamedTuple):
+    """One rule taken out."""
+
+    scenario: str
+    finds: str
+    plainer: Dict[str, Any] = {}
+
+
+CONTROLS: Dict[str, Control] = {
+    # ---- workers among themselves
+    "a worker is seen before it is locked": Control(
+        "start_beside_sweep", "I2", {"start": "locked-in-place"}
+    ),
+    "a claim is identified by its attempt alone": Control(
+        "requeued_by_hand", "E2", {"identify_by": "attempt"}
+    ),
+    "an interrupted claim is identified by its attempt alone": Control(
+        "stop_now_twice", "E2", {"identify_by": "attempt"}
+    ),
+    "recovery records over the dead worker's claim": Control(
+        "two_recoverers", "I1", {"recovery": "in-place"}
+    ),
+    "an outcome is made in tmp": Control("worker_directory_removed", "I1", {"record_in": "tmp"}),
+    "a session alone is ended": Control("command_leaves_helper", "E1", {"end_of_run": "session"}),
+    "nothing is ended": Control("command_sheds_descriptors", "I2", {"end_of_run": "nothing"}),
+    "a sweep lists the claims before it probes": Control(
+        "command_sheds_cookie", "I2", {"sweep": "lists-before-probe"}
+    ),
+    "a directory without a lock is not removed": Control(
+        "worker_directory_removed", "I1", {"fence": False}
+    ),
+    "the winner of a takeover does not read again": Control(
+        "worker_directory_removed", "I8", {"reread": False}
+    ),
+    "who lost its directory makes it again": Control(
+        "worker_directory_removed", "I1", {"directory_gone": "made-again"}
+    ),
+    "a claim that its worker did not hear of is left": Control(
+        "claim_whose_reply_is_lost", "E1", {"unknown_own": "left"}
+    ),
+    "link and unlink between state directories": Control(
+        "two_workers_two_kills", "I1", {"rename_new": "link-unlink"}
+    ),
+    "link and unlink in adoption": Control(
+        "one_drop_two_adopters", "I1", {"rename_new": "link-unlink"}
+    ),
+    # ---- workers and people
+    "an interrupted run counts as a failure": Control("stop_now", "E3", {"interrupted": "counts"}),
+    "a cancel request is deleted some time after the move": Control(
+        "cancelled_job_is_retried", "E6", {"request_deleted": "some-time-after"}
+    ),
+    "a takeover does not carry the cancel request": Control(
+        "cancel_request_outlives_everyone", "E5", {"request_carried": False}
+    ),
+    "a claim that changes a job is recovered as lost": Control(
+        "cancel_of_job_for_tomorrow", "I3", {"change": "lost"}
+    ),
+    "a half-written file that was to be changed is recovered as lost": Control(
+        "half_written_file_is_cancelled", "I7", {"change": "lost"}
+    ),
+    "a half-written file is given back without takeover": Control(
+        "half_written_file_and_removed_directory", "I1", {"give_back": "directly"}
+    ),
+    "a claim that changes a job is given back without takeover": Control(
+        "command_line_whose_directory_is_removed", "I1", {"give_back": "directly"}
+    ),
+    # ---- how jobs come in
+    "a drop's name alone is its id": Control(
+        "same_name_dropped_twice", "I4", {"dropped_id": "stem"}
+    ),
+    "ids of drops are given without a lock": Control(
+        "two_drops_one_id", "I4", {"ids_locked": False}
+    ),
+    "ids are given to enqueue without a lock": Control(
+        "enqueued_beside_a_drop_of_one_id", "I4", {"ids_locked": False}
+    ),
+    "a drop is adopted whether its id is taken or not": Control(
+        "two_drops_one_id", "I4", {"looks_for_id": 0}
+    ),
+    "a single look for an id": Control("drop_of_an_id_that_moves", "I4", {"looks_for_id": 1}),
+    # ---- what the format forbids
+    "an edit in pending": Control("edited_where_it_waits", "I1"),
+    "a cancel is recorded where the job waits": Control("cancelled_where_it_waits", "I1"),
+    "a cancel moves before it records": Control("cancelled_by_moving_first", "I1"),
+    "a claimed job is taken away by hand": Control("taken_out_of_processing", "I1"),
+}
+
+#: Limits that the documentation names: what is found there is not to be mended.
+LIMITS: Dict[str, Control] = {
+    "what a failed run left behind lives on beside the retry": Control(
+        "daemon_left_by_a_failed_run", "I2"
+    ),
+    "an id whose job goes around once a look is given again": Control(
+        "id_missed_by_every_look", "I4"
+    ),
+}

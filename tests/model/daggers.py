@@ -1,0 +1,119 @@
+"""Every rule of the format that is marked †, and the negative controls that show it necessary.
+
+A row's excerpt is how the marked sentence ends, just before its †. A control is named by where it
+is and what it is called there:
+
+    model   `controls.CONTROLS`: the rule taken out of the model, and the scenario that catches it
+    code    `code_controls.CODE_CONTROLS`: a worse piece of the code, and the judge that catches it
+    loop    `tests.faults.loop.controls.CONTROLS`: the same, at every system call
+    power   `tests.faults.power.broken.RULES`: a sync left out, found by power cuts
+"""
+
+from typing import Dict, Set, Tuple
+
+from tests.faults.loop.controls import CONTROLS as LOOP
+from tests.faults.power.broken import RULES as POWER
+
+from .code_controls import CODE_CONTROLS
+from .controls import CONTROLS
+
+WHERE: Dict[str, Set[str]] = {
+    "model": set(CONTROLS),
+    "code": set(CODE_CONTROLS),
+    "loop": {control.name for control in LOOP},
+    "power": set(POWER),
+}
+
+DAGGERS: Dict[str, Tuple[str, ...]] = {
+    "who wants to change a waiting job claims it first.": (
+        "model: a cancel is recorded where the job waits",
+        "model: a cancel moves before it records",
+        "model: an edit in pending",
+    ),
+    "**a claim is identified by its whole file name**.": (
+        "model: a claim is identified by its attempt alone",
+        "model: an interrupted claim is identified by its attempt alone",
+    ),
+    "has been taken over and is to be recorded as that.": (
+        "model: a claim that changes a job is recovered as lost",
+        "model: a takeover does not carry the cancel request",
+    ),
+    "dropped: `<stem>-<made>`": ("model: a drop's name alone is its id",),
+    "2, 4, 8 …, from `finished_at`": ("code: backoff counts from the start",),
+    "for a moment the job would be in two states.": (
+        "model: link and unlink between state directories",
+        "model: link and unlink in adoption",
+        "loop: a claim is a link and an unlink",
+    ),
+    "one `fsync` of the directory.": (
+        "loop: a batch's data is not synced",
+        "loop: a directory is not synced",
+        "power: no-file-sync",
+        "power: no-directory-sync",
+    ),
+    "under a lock on `tmp/.ids`; taken means refused.": (
+        "model: ids are given to enqueue without a lock",
+        "model: ids of drops are given without a lock",
+    ),
+    "an unsynced record renamed over a synced job destroys it.": (
+        "code: accept leaves out the sync of a record's data",
+        "power: no-record-sync",
+    ),
+    "a job that was not synced whole may come back in two states.": (
+        "code: accept on btrfs is as elsewhere",
+    ),
+    "for `settle` seconds (2) of the worker's own clock": (
+        "code: a file stands still by its own time",
+    ),
+    "two jobs of one id could not be told apart.": (
+        "model: a drop is adopted whether its id is taken or not",
+    ),
+    "A second hard link is no reason to refuse.": ("code: a second hard link is refused",),
+    "then renames the directory to `workers/W`": ("model: a worker is seen before it is locked",),
+    "(a lost reply on NFS) recovers it.": (
+        "model: a claim that its worker did not hear of is left",
+    ),
+    "so there the whole filesystem is synced instead.": (
+        "code: btrfs is synced as other filesystems are",
+    ),
+    "W ends what it runs and writes nothing.": (
+        "model: who lost its directory makes it again",
+        "model: an outcome is made in tmp",
+    ),
+    "until that lock is free; only then does the file move.": (
+        "model: nothing is ended",
+        "model: a session alone is ended",
+    ),
+    "and, as `started_at`, the claim's time": (
+        "model: an interrupted claim is identified by its attempt alone",
+        "loop: a recorded outcome is not looked for",
+    ),
+    "a worker that lives without one can then record nothing more": (
+        "model: a directory without a lock is not removed",
+    ),
+    "since the directory may be swept from now on.": (
+        "model: a takeover does not carry the cancel request",
+    ),
+    "The winner reads the file again.": ("model: the winner of a takeover does not read again",),
+    "listing `processing/` *after that*, no claim naming it.": (
+        "model: a sweep lists the claims before it probes",
+    ),
+    '(`error: "cancelled"`) or puts it back.': (
+        "model: a cancel is recorded where the job waits",
+        "model: a cancel moves before it records",
+    ),
+    "put the job back as it was if the command line dies.": (
+        "model: a claim that changes a job is recovered as lost",
+        "model: a half-written file that was to be changed is recovered as lost",
+    ),
+    "move it to `dead/`, edit, move it back.": ("model: an edit in pending",),
+    "a listing may miss a file on the move.": ("model: a single look for an id",),
+}
+
+#: Rules that the format has and the code not yet: there is nothing to take out. Each stands beside
+#: the sentence in the document that says so.
+NOT_BUILT: Dict[str, str] = {
+    "for `lease` seconds (60) of the watcher's own monotonic clock": (
+        "These three sentences are the rule, and not built yet"
+    ),
+}

@@ -68,6 +68,9 @@ def read_job(
         ours = directory.owner is not None and directory.owner[0] == info.st_uid
         if not (ours or trust.trusts(info, settings.group)):
             raise InvalidJob(f"belongs to user {info.st_uid}, who may not run commands here")
+        place = (directory.fd, directory.stat()) if info.st_mode & 0o022 else None
+        if place is not None and trust.may_be_changed(descriptor, info, *place, settings.group):
+            raise InvalidJob("can be written by others, who may not run commands here")
         try:
             job = Job.from_bytes(read_all(descriptor, limit), limit)
         except InvalidJob as error:

@@ -289,8 +289,10 @@ def default_spool(here: str, environment: Mapping[str, str] = os.environ) -> str
         owner = os.lstat(os.path.join(local, FILE)).st_uid
         if platform.WINDOWS or owner in _this_user(environment):
             return local
-    except OSError:
-        pass  # no such spool, or not ours to see: then it is not the default
+    except OSError as error:
+        if error.errno in platform.FAILING_ERRNOS:
+            return local  # a disk that fails: another spool would take the jobs in silence
+        # No such spool, or not ours to see: then it is not the default.
     state = environment.get("XDG_STATE_HOME") or os.path.join(
         os.path.expanduser("~"), ".local", "state"
     )

@@ -188,7 +188,8 @@ class Dir:
             try:
                 descriptor = os.open(name, _OPEN_DIR, dir_fd=self.fd)
             except PermissionError:  # the umask took even the owner's bits
-                os.chmod(name, 0o700, dir_fd=self.fd)
+                # RACE: a member may put a link there (test_no_link_in_its_place_gets_its_mode).
+                platform.change_mode(name, 0o700, self.fd)
                 descriptor = os.open(name, _OPEN_DIR, dir_fd=self.fd)
             try:
                 own_directory(descriptor, self.file_mode, self.owner)

@@ -67,6 +67,15 @@ def advice(error: OSError) -> Optional[str]:
     return None
 
 
+def words(error: Exception) -> str:
+    """Return what went wrong, for a log: without numbers, and of a failing disk that it fails."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    place = f": {error.filename}" if isinstance(error.filename, str) and error.filename else ""
+    meaning = f" ({advice(error)})" if error.errno == errno.EIO else ""
+    return f"{error.strerror}{place}{meaning}"
+
+
 def has_pending(path: str) -> bool:
     """Say whether there is a pending/ in a directory, which makes it a spool.
 
@@ -76,7 +85,7 @@ def has_pending(path: str) -> bool:
     try:
         return stat.S_ISDIR(os.stat(os.path.join(path, "pending")).st_mode)
     except OSError as error:
-        if error.errno in (errno.EIO, getattr(errno, "ESTALE", errno.EIO)):
+        if error.errno in platform.FAILING_ERRNOS:
             raise
         return False
     except ValueError:
@@ -113,7 +122,7 @@ def _make_one(path: str, mend: Callable[[int], int]) -> None:
     except FileExistsError:
         return  # somebody was faster, or it is no directory, as opening it will tell
     if not platform.WINDOWS:
-        os.chmod(path, mend(stat.S_IMODE(os.lstat(path).st_mode)))
+        platform.change_mode(path, mend(stat.S_IMODE(os.lstat(path).st_mode)))
 
 
 _L = TypeVar("_L", bound="Layout")

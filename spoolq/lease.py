@@ -13,6 +13,7 @@ the worker; a slot's lock is inherited, so it tells of what is left of a run.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from typing import Any, Dict, List, Optional
@@ -25,6 +26,7 @@ from spoolq.spool import SpoolDir
 
 LOCK = "lock"
 CARD = "worker.json"
+_NO_LOCK = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK})
 _NOTE_SIZE = 512
 _CARD_SIZE = 1024  # written at full length, so that it can be changed on a full disk
 
@@ -86,7 +88,7 @@ class Lease:
     def note(self, **changes: str) -> None:
         """Change what worker.json says, in place: that works on a full disk too."""
         self.card.update({key: str(value)[:300] for key, value in changes.items()})
-        descriptor = self.dir.open_lock(CARD)
+        descriptor = _open_own(self.dir, CARD)
         try:
             write_all(descriptor, self._card_bytes())
         finally:
@@ -110,9 +112,13 @@ class Lease:
     def take_slot(self, slot: str) -> Optional[int]:
         """Lock a slot with a fresh descriptor; None if something of an older run still holds it."""
         try:
-            descriptor = self.dir.open_lock(slot_lock(slot))
+            descriptor = _open_own(self.dir, slot_lock(slot))
         except FileNotFoundError:
             descriptor = self.dir.create(slot_lock(slot))
+        except OSError as error:
+            if error.errno in _NO_LOCK:  # put there by somebody: another slot will do
+                return None
+            raise
         taken = False
         try:
             taken = locks.try_lock(descriptor)
@@ -143,6 +149,22 @@ class Lease:
         finally:
             os.close(self._lock)
             self.dir.close()
+
+
+def _open_own(directory: Dir, name: str) -> int:
+    """Open a file of this worker's own, to be written over.
+
+    RACE: a member of the spool's group may have put a hard link there, to a file of the owner's
+    that lies elsewhere (test_no_file_outside_is_written_through_a_hard_link).
+
+    Raises:
+        OSError: EMLINK where it is a second name; it is not there, or something else.
+    """
+    descriptor = directory.open_lock(name)
+    if directory.file_mode & 0o060 and os.fstat(descriptor).st_nlink > 1:
+        os.close(descriptor)
+        raise OSError(errno.EMLINK, "it is a hard link to another file", name)
+    return descriptor
 
 
 def write_slot(descriptor: int, claim: str, pid: int, started: float, boot: str) -> None:

@@ -11,6 +11,7 @@ portalocker is imported on first use: it costs more than starting Python.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from contextlib import contextmanager
 from functools import lru_cache
@@ -28,8 +29,7 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     Raises:
         OSError: locks do not work here.
     """
-    import portalocker
-
+    portalocker = _portalocker()
     try:
         portalocker.lock(descriptor, _flags(shared))
     except portalocker.AlreadyLocked:
@@ -38,6 +38,24 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
         cause = error.__cause__ or error.__context__
         raise cause if isinstance(cause, OSError) else OSError(37, str(error)) from error
     return True
+
+
+@lru_cache(maxsize=None)
+def _portalocker() -> Any:
+    """Import portalocker, even where no temporary file could be made, as on a full system disk.
+
+    As it is imported it asks where temporary files go, for its defaults; here none is made.
+    """
+    try:
+        import portalocker
+    except FileNotFoundError:
+        defaults: Any = sys.modules["tempfile"]
+        defaults.tempdir = os.curdir
+        try:
+            import portalocker
+        finally:
+            defaults.tempdir = None
+    return portalocker
 
 
 @lru_cache(maxsize=None)

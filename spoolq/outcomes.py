@@ -12,6 +12,7 @@ from spoolq import instants, lease, logs
 from spoolq.config import Settings
 from spoolq.executors import Ended
 from spoolq.job import INTERRUPTED, Entry, next_place, succeeded
+from spoolq.layout import words
 from spoolq.locks import let_go
 from spoolq.logs import logger
 from spoolq.names import Name
@@ -90,10 +91,17 @@ class Outcomes:
             if name is None:
                 logger.warning("%s: the claim was taken away; its end is not recorded", claim.id)
                 continue
-            if unfinished.how:
+            if unfinished.how and report.confirmed:
                 logger.info("%s %s: %s", claim.id, unfinished.record.state, unfinished.how)
+            elif unfinished.how:
+                logger.warning(
+                    "%s %s: %s; the disk does not confirm it, so a crash may let it run again",
+                    claim.id,
+                    unfinished.record.state,
+                    unfinished.how,
+                )
             moved.append((unfinished.record, name))
-        self._set_trouble("" if report.error is None else str(report.error))
+        self._set_trouble("" if report.error is None else words(report.error))
         return moved
 
     def give_up(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import sys
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -19,15 +18,23 @@ WINDOWS = sys.platform == "win32"
 #: Directory descriptors: names are then looked up in the directory itself, whatever its path.
 HAS_DIR_FD = os.open in os.supports_dir_fd and os.rename in os.supports_dir_fd
 
-#: Flags for opening a file that somebody else may have put there: no link, no waiting on a FIFO.
+#: Flags for opening a file that somebody else may have put there: no link, no waiting on a FIFO,
+#: no terminal that a worker would get as its own.
 SAFE_OPEN = (
     getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
 
 FULL_ERRNOS = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+#: What a disk or a server says that fails: it does not tell whether something is there. The last
+#: two are ext4's and xfs's words for what they find corrupt.
+FAILING_ERRNOS = frozenset(
+    getattr(errno, name, errno.EIO)
+    for name in ("EIO", "ESTALE", "ENOTCONN", "ETIMEDOUT", "EUCLEAN", "EBADMSG")
+)
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -264,40 +271,34 @@ def network_filesystem(path: str) -> Optional[str]:
     return kind if kind in _NETWORK_FILESYSTEMS else None
 
 
+def change_mode(name: str, mode: int, directory: Optional[int] = None) -> None:
+    """Change the mode of a directory, even of one that cannot be read; a link is refused.
+
+    Raises:
+        OSError: it is a link, or no directory, or not there, or not this user's.
+    """
+    at: Dict[str, Any] = {} if directory is None else {"dir_fd": directory}
+    itself = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name, os.O_RDONLY | itself, **at)
+    except PermissionError:
+        if not LINUX:
+            return os.chmod(name, mode, follow_symlinks=False, **at)
+        # fchmod takes no descriptor that only names a file, and chmod alone would follow a link.
+        descriptor = os.open(name, getattr(os, "O_PATH", 0) | itself, **at)
+        try:
+            return os.chmod(f"/proc/self/fd/{descriptor}", mode)
+        finally:
+            os.close(descriptor)
+    try:
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
 # --- people ---------------------------------------------------------------------------------------
 
 effective_user: Callable[[], int] = getattr(os, "geteuid", lambda: 0)
-
-
-def may_others_write(info: os.stat_result, group: Optional[int]) -> bool:
-    """Say whether a path with this stat can be written by anyone but its owner and root.
-
-    The owner's private group (nobody else in it, by the rule of Debian's sshd) does not count,
-    nor does `group`, the one that was named when the spool was made.
-    """
-    if WINDOWS:
-        return False
-    if info.st_mode & stat.S_IWOTH:
-        return True
-    if not info.st_mode & stat.S_IWGRP or info.st_gid == group:
-        return False
-    return not _is_private_group(info.st_gid, info.st_uid)
-
-
-def _is_private_group(gid: int, uid: int) -> bool:
-    if WINDOWS:
-        return False
-    import grp
-    import pwd
-
-    try:
-        named = grp.getgrgid(gid).gr_mem
-        owner = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return False
-    primary = [user.pw_uid for user in pwd.getpwall() if user.pw_gid == gid]
-    members = set(named) | {owner for user in primary if user == uid}
-    return members == {owner} and all(user == uid for user in primary)
 
 
 def group_id(name: str) -> int:

@@ -56,11 +56,13 @@ class Record(NamedTuple):
 class Report(NamedTuple):
     """What `finish` did: the new name of each claim, None where it was lost; and what went wrong.
 
-    A claim that is not in `done` is not finished; finishing it again is harmless.
+    A claim that is not in `done` is not finished; finishing it again is harmless. Where the moves
+    could not be synced they are not `confirmed`: a power cut may undo them.
     """
 
     done: Dict[Name, Optional[Name]]
     error: Optional[OSError]
+    confirmed: bool = True
 
 
 def _is_gone(directory: Dir) -> bool:
@@ -236,7 +238,7 @@ class SpoolDir(Layout):
                 for state in {record.state for record in records if done.get(record.claim)}:
                     self.dir(state).sync_moves(names=durability == "full")
         except OSError as failure:
-            error = error or failure
+            return Report(done, error or failure, confirmed=False)
         return Report(done, error)
 
     def _record_and_move(

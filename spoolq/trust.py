@@ -11,7 +11,7 @@ import shlex
 import stat
 from typing import Iterator, Optional, Sequence, Tuple
 
-from spoolq import platform
+from spoolq import platform, rights
 from spoolq.errors import UnsafeSpool
 
 
@@ -54,19 +54,44 @@ def refusals(
         info = os.lstat(place)
         if info.st_uid not in (0, user):
             yield place, _of_a_stranger(place, info, user)
-        if platform.may_others_write(info, named):
-            yield place, _open_to_others(place, info)
+        if rights.may_others_write(info, named, place):
+            yield place, _open_to_others(place, info, named)
+        elif _bequeaths_writing(place, info, named):
+            yield place, _bequeathing(place)
     for place in _above(real):
         info = os.lstat(place)
         if info.st_uid not in (0, user):
             yield place, _of_a_stranger(place, info, user)
-        if platform.may_others_write(info, None) and not info.st_mode & stat.S_ISVTX:
-            yield place, _open_to_others(place, info)
+        if not info.st_mode & stat.S_ISVTX and rights.may_others_write(info, None, place):
+            yield place, _open_to_others(place, info, None)
 
 
 def trusts(info: os.stat_result, group: Optional[str]) -> bool:
     """Say whether a file in a safe spool comes from somebody who may run commands there."""
     return platform.WINDOWS or bool(group) or info.st_uid in (0, platform.effective_user())
+
+
+def may_be_changed(
+    file: int, info: os.stat_result, directory: int, around: os.stat_result, group: Optional[str]
+) -> bool:
+    """Say whether others, who may run nothing here, could change a file in a directory.
+
+    The mode of a file that nobody else can reach says nothing, and the directory's own group has
+    been found to be the one that was named.
+    """
+    if platform.WINDOWS or not around.st_mode & 0o011:
+        return False
+    named = around.st_gid if group else None
+    return rights.may_others(rights.ENTER, around, named, directory) and (
+        rights.may_others(rights.WRITE, info, named, file)
+    )
+
+
+def _bequeaths_writing(place: str, info: os.stat_result, group: Optional[int]) -> bool:
+    """Say whether what is made in a directory could be written by others who can enter it."""
+    return rights.may_others(rights.ENTER, info, group, place) and (
+        rights.acl_lets_others(rights.WRITE, info, group, place, inherited=True)
+    )
 
 
 def _above(path: str) -> Iterator[str]:
@@ -83,7 +108,21 @@ def _of_a_stranger(path: str, info: os.stat_result, user: int) -> UnsafeSpool:
     )
 
 
-def _open_to_others(path: str, info: os.stat_result) -> UnsafeSpool:
+def _bequeathing(path: str) -> UnsafeSpool:
+    return UnsafeSpool(
+        f"what is made in {path} can be written by others, whom its default access control list "
+        "names and who could put commands there",
+        hint=f"setfacl -k {shlex.quote(path)}",
+    )
+
+
+def _open_to_others(path: str, info: os.stat_result, group: Optional[int]) -> UnsafeSpool:
+    if not rights.may_others_write(info, group):  # by its mode alone
+        return UnsafeSpool(
+            f"{path} can be written by others, whom its access control list names and who could "
+            "put commands here",
+            hint=f"setfacl -b {shlex.quote(path)}",
+        )
     who = "everybody" if info.st_mode & stat.S_IWOTH else f"group {info.st_gid}"
     bits = "go-w" if info.st_mode & stat.S_IWOTH else "g-w"
     return UnsafeSpool(

@@ -15,7 +15,7 @@ import random
 from datetime import datetime
 from typing import Callable, Dict, List, Optional
 
-from spoolq import instants, lease, names
+from spoolq import instants, lease, names, platform
 from spoolq.adoption import Intake, Unreadable, read_job
 from spoolq.agenda import Agenda
 from spoolq.bell import Bell
@@ -23,7 +23,7 @@ from spoolq.config import LiveSettings, Settings
 from spoolq.errors import InvalidJob, SpoolqError, WorkerLost
 from spoolq.executors import Executor, NotNow, Run
 from spoolq.job import CANCELLED, INTERRUPTED
-from spoolq.layout import PAUSED
+from spoolq.layout import PAUSED, words
 from spoolq.locks import let_go
 from spoolq.logs import logger
 from spoolq.names import Name
@@ -146,9 +146,10 @@ class Worker:
             # A disk that fails refuses each step in words of its own, in turn.
             said_before = self._complaints.items()
             self._complaints = {said: at for said, at in said_before if now - at < _COMPLAIN_EVERY}
-            if str(error) not in self._complaints:
-                self._complaints[str(error)] = now
-                logger.error("%s; trying again each second", error)
+            said = words(error)
+            if said not in self._complaints:
+                self._complaints[said] = now
+                logger.error("%s; trying again each second", said)
             return None
 
     def patience(self) -> float:
@@ -265,9 +266,14 @@ class Worker:
             buried = self._spool.bury("processing", str(claim), str(name.waiting()))
             logger.warning("no job, now dead/%s: %s", buried, error)
             return False
-        except OSError:  # no descriptor left, a failing disk: the job is not to blame
+        except OSError as error:  # the job is not to blame
             self._spool.give_back(claim, name)
-            raise
+            if error.errno not in platform.FAILING_ERRNOS:
+                raise  # no descriptor left
+            # A bad sector under this file, or a disk that fails: the others get their turn.
+            self._intake.put_off(str(name.waiting()), error)
+            self._hold_off_until = self._monotonic() + TICK
+            return False
         try:
             self._executor.start(Run(claim, name, job, changed_at, slot, settings))
         except NotNow as error:

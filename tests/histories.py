@@ -360,7 +360,7 @@ class _World:
             return Report({}, OSError(errno.ENOSPC, "No space left on device"))
         report = self._finish(worker_dir, records, durability)
         if self._disk == "unsynced" and records:
-            return Report(report.done, OSError(errno.EIO, "Input/output error"))
+            return Report(report.done, OSError(errno.EIO, "Input/output error"), confirmed=False)
         return report
 
     def _maybe_open_file(self, filename):

@@ -1,5 +1,6 @@
 """Settings: what may be set, what a bad file does, and which spool is the default."""
 
+import errno
 import grp
 import os
 
@@ -212,6 +213,17 @@ class TestDefaultSpool:
         monkeypatch.setattr(platform, "effective_user", lambda: os.getuid() + 1)
         state = {"XDG_STATE_HOME": "/state"}
         assert config.default_spool(str(tmp_path), state) == "/state/spoolq"
+
+    def test_a_spool_here_whose_disk_fails_is_it(self, tmp_path, monkeypatch):
+        """Another spool would take the jobs in silence."""
+        here = self.local(tmp_path)
+
+        def lstat(path):
+            raise OSError(errno.EIO, "Input/output error", path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "lstat", lstat)
+            assert config.default_spool(str(tmp_path), {"XDG_STATE_HOME": "/state"}) == here
 
     def test_under_sudo_the_spool_of_the_caller_is_it(self, tmp_path, monkeypatch):
         here = self.local(tmp_path)

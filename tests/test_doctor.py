@@ -1,5 +1,6 @@
 """Every finding has a spool that brings it about, and none comes of a healthy one."""
 
+import errno
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from spoolq import doctor, instants, platform
-from spoolq.errors import NoSpool
+from spoolq.errors import NoSpool, StorageFailed
 from spoolq.layout import DIRECTORIES, PAUSED
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
@@ -283,6 +284,28 @@ def test_a_directory_that_is_no_spool_is_refused(tmp_path):
         with pytest.raises(NoSpool):
             doctor.examine(str(path), repair=True)
     assert os.listdir(tmp_path) == ["tmp"]
+
+
+def test_a_disk_that_does_not_answer_is_not_taken_for_no_spool(spool, monkeypatch):
+    """Found by a filesystem that shut down: there was no spool, said the doctor."""
+
+    def fails(path, *_, **__):
+        raise OSError(errno.EIO, "Input/output error", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", fails)
+        patch.setattr(os, "lstat", fails)
+        with pytest.raises(StorageFailed, match="Input/output error"):
+            doctor.examine(spool.path)
+
+
+def test_where_a_worker_cannot_be_told_dead_nobody_says_that_none_is_there(spool, clock):
+    """Found on a disk that failed: its living worker's lock could not be opened."""
+    unknown_worker(spool, clock)
+    waiting(late=300)(spool, clock)
+    found = codes(doctor.examine(spool.path))
+    assert "unknown-worker" in found
+    assert "no-worker" not in found
 
 
 def test_an_id_that_stands_twice_is_left_to_a_person(spool, clock):

@@ -20,7 +20,7 @@ from spoolq.errors import (
     UnsafeSpool,
 )
 from spoolq.fsio import Dir
-from spoolq.layout import DIRECTORIES, README, Layout, storage_error
+from spoolq.layout import DIRECTORIES, README, Layout, storage_error, words
 from tests.conftest import REPOSITORY
 from tests.recording import Recording, unsafe_steps
 from tests.users import NUMBER, ROOT, home, private_user, run_as  # noqa: F401
@@ -479,3 +479,21 @@ def test_a_disk_that_does_not_answer_is_not_taken_for_no_spool(layout, monkeypat
         with pytest.raises(StorageFailed, match="Input/output error") as refusal:
             Layout.open(layout.path)
     assert "dmesg" in refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (
+            OSError(errno.EIO, "Input/output error", "0.outcome"),
+            "Input/output error: 0.outcome "
+            "(the disk fails, or its filesystem has shut down: dmesg says why)",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError("odd"), "odd"),
+        (StorageFailed("as it is"), "as it is"),
+    ],
+    ids=["a disk that fails", "a full one", "without a number", "ours"],
+)
+def test_a_log_says_what_went_wrong_in_words(error, said):
+    assert words(error) == said

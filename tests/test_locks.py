@@ -165,6 +165,22 @@ def test_an_error_of_the_body_lets_the_lock_go(directory):
         pass
 
 
+def test_a_lock_is_taken_where_no_temporary_file_can_be_made(tmp_path):
+    """Found on a full system disk: portalocker asks for a place that it then does not need."""
+    text = """if True:
+        import os, sys, tempfile
+        def none(): raise FileNotFoundError(2, "No usable temporary directory found")
+        tempfile._get_default_tempdir = none
+        from spoolq import locks
+        descriptor = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR, 0o600)
+        print(locks.try_lock(descriptor), tempfile.tempdir)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", text, str(tmp_path / "lock")], capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("True None\n", "")
+
+
 def test_closing_quietly_says_nothing_of_a_bad_descriptor():
     reading, writing = os.pipe()
     os.close(writing)

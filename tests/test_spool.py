@@ -306,6 +306,18 @@ def test_a_batch_that_breaks_off_names_what_was_published(spool, clock):
     assert spool.dir("tmp").list() == []
 
 
+def test_a_finish_whose_directory_cannot_be_synced_is_not_confirmed(spool, clock):
+    own = given.worker(spool)
+    _, claim = _claimed(spool, own, clock)
+    record = given.record(spool, claim, clock, exit_code=0)
+    seam = armed(spool, Plan(6, "error"))
+    with seam.installed():
+        report = spool.finish(own.dir, [record])
+    assert [event["call"] for event in seam.trace][-1] == "rename_noreplace"
+    assert report.done[claim] is not None
+    assert report.error is not None and not report.confirmed
+
+
 def test_an_existing_file_is_never_published_over(spool, clock):
     name = given.job(spool, "pending", given.named(clock))
     before = given.content(spool, "pending", str(name))

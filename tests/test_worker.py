@@ -1262,6 +1262,47 @@ def test_a_job_that_may_not_be_claimed_waits_and_the_others_run(spool, clock, mo
     replay(H(history), spool, clock)
 
 
+def test_an_end_that_the_disk_does_not_confirm_is_told_with_a_doubt(
+    spool, clock, caplog, monkeypatch
+):
+    """A power cut may undo it then, and who reads the log would take it for a promise."""
+    monkeypatch.setattr(logs.logger, "propagate", True)
+    caplog.set_level("INFO", "spoolq")
+    history = "enqueue a\ndisk unsynced\nend a 0\nenqueue b\ndisk well\nadvance 2\nend b 0"
+    replay(H(history), spool, clock)
+    ends = [record for record in caplog.records if " completed: " in record.getMessage()]
+    assert [record.levelname for record in ends] == ["WARNING", "INFO"]
+    assert "the disk does not confirm it" in ends[0].getMessage()
+
+
+def test_a_job_on_a_bad_sector_waits_and_the_others_run(spool, clock, caplog, monkeypatch):
+    """Found by a disk that failed in one place: no other job ran while that one was next."""
+    monkeypatch.setattr(logs.logger, "propagate", True)
+    real = Dir.open_file
+
+    def open_file(self, name):
+        if ".bad" in name:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(self, name)
+
+    monkeypatch.setattr(Dir, "open_file", open_file)
+    history = """
+        enqueue bad priority=9
+        enqueue good
+        start
+        advance 2
+        see pending bad.a0+0 | processing good.a1+1
+        end good 0
+        enqueue more
+        advance 30
+        end more 0
+        see pending bad.a0+0 | completed good.a1+2 more.a1+32
+    """
+    replay(H(history), spool, clock)
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("Input/output error" in line for line in said) == 1
+
+
 def test_a_job_that_may_not_be_claimed_is_said_once(spool, clock, caplog, monkeypatch):
     monkeypatch.setattr(logs.logger, "propagate", True)
     _claims_nothing_bad(monkeypatch)

@@ -142,11 +142,13 @@ def _usage(error: click.ClickException) -> int:
 
 def _refused_by_system(error: OSError) -> int:
     from spoolq import platform
+    from spoolq.layout import advice
 
     what = error.strerror or str(error)
-    place = f": {os.fsdecode(error.filename)}" if error.filename else ""
+    named = isinstance(error.filename, (str, bytes)) and error.filename  # or a descriptor
+    place = f": {os.fsdecode(named)}" if named else ""
     full = error.errno in platform.FULL_ERRNOS
-    render.error(what + place, hint="free some space, then try again" if full else None)
+    render.error(what + place, hint=advice(error))
     return verbs.TRY_AGAIN if full else verbs.FAILED
 
 

@@ -46,6 +46,10 @@ class Crew(NamedTuple):
                 states[worker] = "held"  # as recovery takes it: another host's locks are not seen
         return cls(states, cards)
 
+    def is_known(self) -> bool:
+        """Say whether each worker can be told alive or dead."""
+        return all(state in ("held", "free", "missing") for state in self.states.values())
+
     def at_work(self) -> List[str]:
         """Return the living who run jobs: a verb that changes one is a worker for a moment too."""
         return [
@@ -117,7 +121,8 @@ def waiting(patient: Patient, crew: Crew) -> Iterator[Finding]:
     if patient.dir("workers") is None:
         return
     if not crew.at_work():
-        yield say("no-worker", "workers", f"{jobs}, and no worker is there", _START)
+        if crew.is_known():  # on a disk that fails nobody can be told dead
+            yield say("no-worker", "workers", f"{jobs}, and no worker is there", _START)
         return
     before = instants.to_stamp(instants.later(instants.now(), -LATE))
     overdue = [

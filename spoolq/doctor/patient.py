@@ -9,7 +9,7 @@ from spoolq import config, control, platform
 from spoolq.config import Settings
 from spoolq.errors import InvalidSetting, NoSpool, SpoolqError, WrongFormat
 from spoolq.fsio import Dir
-from spoolq.layout import DIRECTORIES, translated
+from spoolq.layout import DIRECTORIES, has_pending, translated
 from spoolq.spool import SpoolDir
 
 
@@ -21,7 +21,7 @@ class Patient:
 
         Raises:
             NoSpool: it does not look like one.
-            StorageFailed: this user cannot enter it.
+            StorageFailed: this user cannot enter it, or the disk fails.
         """
         self.path = os.path.abspath(path)
         require_spool(self.path)
@@ -93,7 +93,10 @@ def require_spool(path: str) -> None:
 
     Raises:
         NoSpool: with the path.
+        StorageFailed: the disk does not tell, which is not the same as none.
     """
+    with translated(path):
+        has_pending(path)
     found = [name for name in DIRECTORIES if os.path.lexists(os.path.join(path, name))]
     settled = os.path.lexists(os.path.join(path, config.FILE)) or "pending" in found
     if not os.path.isdir(path) or not (settled or len(found) > 1 or _is_locked(path)):

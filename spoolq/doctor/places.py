@@ -82,7 +82,7 @@ def _chmod(patient: Patient, code: str, name: str, path: str, mode: int, what: s
 def _mode_setter(path: str, mode: int) -> Optional[Callable[[], None]]:
     if os.lstat(path).st_uid != platform.effective_user():
         return None
-    return partial(os.chmod, path, mode)
+    return partial(platform.change_mode, path, mode)
 
 
 def safety(patient: Patient) -> Iterator[Finding]:
@@ -94,9 +94,9 @@ def safety(patient: Patient) -> Iterator[Finding]:
         inside = place == real or os.path.dirname(place) == real
         mend = None
         mode = stat.S_IMODE(os.lstat(place).st_mode)
-        if inside and mode & 0o022:
-            # What may be tightened without a loss: the group that may submit keeps its right.
-            keep = 0o020 if group else 0
+        # What may be tightened without a loss: the group that may submit keeps its right.
+        keep = 0o020 if group else 0
+        if inside and mode & 0o022 & ~keep:
             mend = _mode_setter(place, mode & ~(0o022 ^ keep))
         path = os.path.relpath(place, real) if inside and place != real else ""
         yield problem("unsafe", path if inside else place, str(refusal), refusal.hint or "", mend)

@@ -98,13 +98,27 @@ def test_try_again_is_75(spoolq, monkeypatch):
     assert "No space left: x" in spoolq("status", code=75).err
 
 
+def test_what_the_system_refuses_of_a_descriptor_is_an_error_too(spoolq, monkeypatch):
+    """Found on btrfs on a disk that failed: it names a number where others name a path."""
+
+    def fail(*_):
+        raise OSError(5, "Input/output error", 7)
+
+    monkeypatch.setattr(api.Spool, "counts", fail)
+    done = spoolq("status", code=1)
+    assert done.err.splitlines()[0] == "Error: Input/output error"
+
+
 def test_what_the_system_refuses_is_an_error_without_a_traceback(spoolq, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error", "/some\x1bwhere")
 
     monkeypatch.setattr(api.Spool, "counts", fail)
     done = spoolq("status", code=1)
-    assert done.err == "Error: Input/output error: /some\\x1bwhere\n"
+    assert done.err == (
+        "Error: Input/output error: /some\\x1bwhere\n"
+        "hint: the disk fails, or its filesystem has shut down: dmesg says why\n"
+    )
 
 
 def test_a_bug_is_3_with_its_traceback(spoolq, monkeypatch):

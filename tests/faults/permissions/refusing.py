@@ -86,6 +86,8 @@ def _parents(bench: Bench, spoiled: str = "") -> None:
             bench.check(
                 done.returncode == 1 and path in said, f"{path} {mode:o} {user}: not refused {said}"
             )
+            if spoiled and bench.wrong:
+                return  # the control is caught
             bench.check(
                 "chown" in said if user != OWNER else "chmod g" in said, f"no remedy: {said}"
             )

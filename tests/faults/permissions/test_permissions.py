@@ -5,12 +5,14 @@ import pytest
 from tests.conftest import CAMPAIGNS, NOT_ASKED_FOR
 
 from ..cases import demand, perform
-from . import CASES, racing
+from . import CASES, changing, linking, lists, racing
+
+_LONG = [*racing.CASES, *lists.CASES, *changing.CASES, *linking.CASES]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_permissions(case):
     """Nobody else's command runs, and nothing outside the spool changes; a control is caught."""
-    if case in racing.CASES and not CAMPAIGNS:
+    if case in _LONG and not CAMPAIGNS:
         pytest.skip(NOT_ASKED_FOR)
     demand(perform(case))

@@ -1,5 +1,5 @@
 """Storms: workers and producers killed at random, and commands that do all they can to survive."""
 
-from . import commands, kills, memory
+from . import commands, droppers, kills, memory
 
-CASES = [*kills.CASES, *commands.CASES, *memory.CASES]
+CASES = [*kills.CASES, *droppers.CASES, *commands.CASES, *memory.CASES]

@@ -13,6 +13,7 @@ from typing import List, Optional, Set
 from .. import checker
 from ..cases import Bench, Case
 from ..place import Place, age, body, wait_for
+from .processes import Census
 
 _LEFTOVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "leftover.py")
 _SHED = (
@@ -160,6 +161,9 @@ def _outlive_workers(bench: Bench) -> None:
     wrong = calm(place)
     bench.check(not wrong, wrong)
     bench.check(storm.kills > 8, f"{storm.kills} kills are no storm")
+    census = Census(place)
+    over = wait_for(lambda: not census.count(), 20)
+    bench.check(over, f"{len(census.count())} processes are left")
     found = judge(bench, ids)
     lost = sum(run.get("error") == "worker lost" for j in found.jobs.values() for run in j.history)
     bench.check(lost > 5, f"only {lost} runs were lost with their workers")

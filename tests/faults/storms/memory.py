@@ -67,7 +67,8 @@ def _a_worker_is_killed(bench: Bench) -> None:
     with _group("worker") as path:
         ids = set(place.enqueue([body("sleep 2; ")] * 3))
         worker = place.start("worker", "start", "--count", "3")
-        wait_for(lambda: all(place.noted(job_id) for job_id in ids), 20)
+        started = wait_for(lambda: all(place.noted(job_id) for job_id in ids), 20)
+        bench.check(started, "the jobs do not start: nothing was tried")
         _write(f"/proc/{worker.pid}/oom_score_adj", "1000")  # the kernel takes it first
         _write(f"{path}/cgroup.procs", str(worker.pid))
         eater = subprocess.Popen(["sh", "-c", f"echo 0 >{path}/cgroup.procs; exec {_EATS}"])

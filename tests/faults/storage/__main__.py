@@ -13,4 +13,4 @@ if not disks.unable() and os.environ.get(disks.APART) != "1":
     os.environ[disks.APART] = "1"
     words = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m"]
     os.execvp("unshare", [*words, "tests.faults.storage", *sys.argv[1:]])
-sys.exit(main("storage", CASES))
+sys.exit(main("storage", CASES, at_once=3))

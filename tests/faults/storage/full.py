@@ -10,7 +10,8 @@ from .disks import judge, refused, start_waiting, unable, until_refused
 _FULL = ("No space left", "quota", "Quota", "is full", "space")
 
 
-def _fill_space(bench: Bench) -> Callable[[], None]:
+def fill_space(bench: Bench) -> Callable[[], None]:
+    """Take all the space of a spool's filesystem; return what gives it back."""
     path = os.path.join(bench.place.spool, ".filler")
     with open(path, "wb", buffering=0) as file:
         for size in (1 << 16, 1 << 12, 64):
@@ -23,7 +24,8 @@ def _write(file: Any, size: int) -> None:
     os.fsync(file.fileno())
 
 
-def _fill_inodes(bench: Bench) -> Callable[[], None]:
+def fill_inodes(bench: Bench) -> Callable[[], None]:
+    """Take all the inodes of a spool's filesystem; return what gives them back."""
     top = os.path.join(bench.place.spool, ".filler")
     os.mkdir(top)
     made: List[str] = []
@@ -42,7 +44,7 @@ def _fill_inodes(bench: Bench) -> Callable[[], None]:
     return free
 
 
-def _try(
+def case_of(
     disk: Callable[[Bench], ContextManager[str]],
     fill: Callable[[Bench], Callable[[], None]],
     is_told: bool = True,
@@ -100,19 +102,19 @@ SpoolDir._record_and_move = worse
 
 def _move_without_a_record(bench: Bench) -> None:
     bench.place = bench.place.spoiled(_EARLY)
-    _try(lambda bench: disks.ext4(bench), _fill_space)(bench)
+    case_of(lambda bench: disks.ext4(bench), fill_space)(bench)
 
 
 _ONE = "size=2m,nr_inodes=200"
 
 CASES = [
-    Case("ext4 without space", _try(lambda b: disks.ext4(b), _fill_space), unable),
-    Case("ext4 without inodes", _try(lambda b: disks.ext4(b, "-N", "64"), _fill_inodes), unable),
-    Case("tmpfs without space", _try(lambda b: disks.tmpfs(b, _ONE), _fill_space), unable),
-    Case("tmpfs without inodes", _try(lambda b: disks.tmpfs(b, _ONE), _fill_inodes), unable),
+    Case("ext4 without space", case_of(lambda b: disks.ext4(b), fill_space), unable),
+    Case("ext4 without inodes", case_of(lambda b: disks.ext4(b, "-N", "64"), fill_inodes), unable),
+    Case("tmpfs without space", case_of(lambda b: disks.tmpfs(b, _ONE), fill_space), unable),
+    Case("tmpfs without inodes", case_of(lambda b: disks.tmpfs(b, _ONE), fill_inodes), unable),
     Case(
         "btrfs without quota",
-        _try(disks.btrfs_quota, _fill_space, is_told=False),
+        case_of(disks.btrfs_quota, fill_space, is_told=False),
         lambda: unable("btrfs", "mkfs.btrfs"),
     ),
     Case("moved without its record", _move_without_a_record, unable, is_control=True),

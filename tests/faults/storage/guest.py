@@ -1,0 +1,89 @@
+"""Cases for a kernel that can do more than this machine's: each runs in a guest of its own.
+
+The guest is user-mode Linux, as in the power campaign; its root is this machine's, read-only, so
+that the case itself (`inside`) runs there with the same bench and the same judge.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, Dict, List, Optional
+
+from ..cases import Bench, Case
+from ..place import REPOSITORY
+from ..power import machine
+
+HERE = Path(__file__).resolve().parent
+_SIZE = "400M"  # of holes: xfs wants 300
+_LAST = "OUTCOME "  # how the line begins that tells what came of a case
+
+
+def unable(*programs: str) -> Optional[str]:
+    """Say why no guest can be started, or None."""
+    absent = [name for name in programs if not machine.find(name)]
+    if machine.missing() or absent:
+        return machine.missing() or f"these programs are not here: {' '.join(absent)}"
+    return None
+
+
+def case(inner: Case, *programs: str, is_long: bool = True) -> Case:
+    """Return a case that runs one of those of `inside` in a guest."""
+    return inner._replace(
+        perform=_perform(inner), unable=lambda: unable(*programs), is_long=is_long
+    )
+
+
+def _perform(inner: Case) -> Callable[[Bench], None]:
+    def perform(bench: Bench) -> None:
+        disk = os.path.join(bench.place.top, "guest.img")
+        machine.run("truncate", "-s", _SIZE, disk)
+        process = _boot(inner.name, bench.long, bench.place.top, disk)
+        said: List[str] = []
+        try:
+            for line in machine.lines(process, 1200):
+                said.append(line)
+                if line == "GUEST-DONE":
+                    break
+        finally:
+            machine.cut(process)
+        outcomes = [json.loads(line[len(_LAST) :]) for line in said if line.startswith(_LAST)]
+        if not outcomes:
+            raise OSError("the guest failed: " + " | ".join(said[-15:]))
+        for outcome in outcomes:
+            bench.wrong += outcome["wrong"]
+            for what, number in outcome["tried"].items():
+                bench.count(what, number)
+        bench.count("guests")
+
+    return perform
+
+
+def _boot(name: str, long: bool, directory: str, disk: str) -> "subprocess.Popen[bytes]":
+    facts: Dict[str, str] = {
+        "case": name.replace(" ", "_"),
+        "form": "long" if long else "short",
+        "python": sys.executable,
+        "path": REPOSITORY,
+    }
+    for fact in facts.values():
+        assert " " not in fact, f"the guest's kernel cannot be told {fact}"
+    words = [machine.find("linux.uml") or "linux.uml", "mem=384M", "root=/dev/root", "ro"]
+    words += ["rootfstype=hostfs", "hostfs=/", f"init={HERE}/guest_init.sh"]
+    words += ["con=null", "con0=null,fd:1", "quiet", f"uml_dir={directory}/", f"ubd0={disk}"]
+    words += [f"spool.{key.upper()}={fact}" for key, fact in facts.items()]
+    return subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": directory, "TMPDIR": directory},
+        bufsize=0,
+    )
+
+
+def tell(outcome: object) -> None:
+    """Say, in the guest, what came of a case."""
+    print(_LAST + json.dumps(outcome), flush=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Collection, Dict, Iterator, List, Optional, Tuple
 
 from spoolq import platform
 from spoolq.errors import InvalidJob
@@ -350,42 +350,41 @@ def sync_data(descriptor: int) -> None:
 
 
 def write_together(directory: Dir, files: Dict[str, bytes], *, sync: bool) -> None:
-    """Create many files with shared syncs: all of them, or after an error none.
-
-    Source: on ext4, xfs and btrfs neither fdatasync of each nor one syncfs for all, before the
-    renames, lost a file in replayed power cuts; O_TMPFILE with linkat and git's batch trick do.
-    """
+    """Create many files with shared syncs: all of them, or after an error none."""
     made = []
-    descriptors = []
-    together = sync and len(files) >= _SYNC_TOGETHER
     try:
         for name, data in files.items():
             descriptor = directory.create(name)
             made.append(name)
-            descriptors.append(descriptor)
-            write_all(descriptor, data)
-            if together:
-                os.close(descriptors.pop())
-            elif sync:
-                sync_data(descriptor)
-        if together and not (directory.fd >= 0 and platform.sync_filesystem(directory.fd)):
-            for name in made:
-                _sync_by_name(directory, name)
+            try:
+                write_all(descriptor, data)
+                if sync and len(files) < _SYNC_TOGETHER:
+                    sync_data(descriptor)
+            finally:
+                os.close(descriptor)
+        if sync and len(files) >= _SYNC_TOGETHER:
+            sync_together(directory, made)
     except BaseException:
         for name in made:
             directory.tidy(name)
         raise
-    finally:
-        for descriptor in descriptors:
+
+
+def sync_together(directory: Dir, names: Collection[str]) -> None:
+    """Make the data of files durable that have been written, with as few syncs as may be.
+
+    Source: on ext4, xfs and btrfs neither fdatasync of each nor one syncfs for all, before the
+    renames, lost a file in replayed power cuts; O_TMPFILE with linkat and git's batch trick do.
+    """
+    is_many = len(names) >= _SYNC_TOGETHER and directory.fd >= 0
+    if is_many and platform.sync_filesystem(directory.fd):
+        return
+    for name in names:
+        descriptor = directory.open_file(name)
+        try:
+            sync_data(descriptor)
+        finally:
             os.close(descriptor)
-
-
-def _sync_by_name(directory: Dir, name: str) -> None:
-    descriptor = directory.open_file(name)
-    try:
-        sync_data(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_irregular(info: os.stat_result) -> None:

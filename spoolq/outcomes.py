@@ -2,6 +2,8 @@
 
 What has ended is told here and kept until it is recorded and moved; a disk that refuses is trouble,
 which is said once, shown to who looks at the workers, and tried against each second.
+
+One batch is being written at a time; what ends meanwhile is the next one.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ from spoolq.locks import let_go
 from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.recovery import Taken, record_of
-from spoolq.spool import Record, SpoolDir
+from spoolq.scribe import Work
+from spoolq.spool import Record, Report, SpoolDir
 
 OUTPUT_KEPT = 2048  # bytes of a failed run's output that its record keeps
+MOST_UNWRITTEN = 256  # ends that may wait for the disk; each holds its slot's descriptor
 
 
 class _Unfinished(NamedTuple):
@@ -33,14 +37,34 @@ class _Unfinished(NamedTuple):
     how: str = ""
 
 
-class Outcomes:
-    """The ends of one worker's runs that are not on disk yet."""
+class _Batch:
+    """Ends that are being written, and what came of it: one of the two when it is over."""
 
-    def __init__(self, spool: SpoolDir, own: lease.Lease, chance: Callable[[], float]) -> None:
+    def __init__(self) -> None:
+        self.report: Optional[Report] = None
+        self.failure: Optional[BaseException] = None
+
+
+class Outcomes:
+    """The ends of one worker's runs that are not on disk yet.
+
+    `write` does a piece of work, now or in a thread of its own that rings when it is done.
+    """
+
+    def __init__(
+        self,
+        spool: SpoolDir,
+        own: lease.Lease,
+        chance: Callable[[], float],
+        write: Callable[[Work], None],
+    ) -> None:
         self._spool = spool
         self._lease = own
         self._chance = chance
+        self._write = write
+        self._batch: Optional[_Batch] = None
         self._unfinished: Dict[Name, _Unfinished] = {}
+        self._written: Set[Name] = set()  # of these, whose outcome a kill does not take any more
         self._cancelling: Set[str] = set()
         self.trouble = ""  # what keeps the outcomes from the disk
 
@@ -55,10 +79,19 @@ class Outcomes:
         policy = settings.policy(run.job)
         state, at, attempt = next_place(entry, run.claim.attempt, policy, self._chance())
         job = run.job.with_entry(entry, run.created_at)
-        record = Record(run.claim, job.to_bytes(), state, instants.to_stamp(at), attempt)
+        request = f"cancel.{run.claim.id}" if self.is_cancelling(run.claim.id) else None
+        stamp = instants.to_stamp(at)
+        record = Record(run.claim, job.to_bytes(), state, stamp, attempt, request)
         seconds = (ended.finished_at - run.claim.at).total_seconds()
         how = f"{_how(entry)} after {seconds:.3g} s"
         self._unfinished[run.claim] = _Unfinished(record, run.slot, how)
+        # CRASH: written at once, for a worker that is killed while it waits for the disk
+        # (test_a_run_that_ended_before_its_worker_was_killed_does_not_run_again).
+        try:
+            self._spool.write_outcome(self._lease.dir, record)
+            self._written.add(run.claim)
+        except OSError:
+            pass  # the batch tries again, and tells why it cannot be
 
     def add_taken(self, taken: Taken, settings: Settings) -> None:
         """Take a claim that was taken over from a dead worker, to be recorded."""
@@ -68,26 +101,66 @@ class Outcomes:
         """Note that a run is ended because a request asked for it; the request goes with it."""
         self._cancelling.add(job_id)
 
-    def finish(self, durability: str) -> List[Tuple[Record, Name]]:
-        """Record and move all there is; return what has moved, and under which names.
+    def is_cancelling(self, job_id: str) -> bool:
+        """Say whether a request to cancel this job is being met, up to the end on disk."""
+        return job_id in self._cancelling
 
-        What has not is tried again at the next call; `trouble` says why.
+    def is_behind(self) -> bool:
+        """Say whether so much waits for the disk that nothing new should be begun."""
+        return len(self._unfinished) >= MOST_UNWRITTEN
+
+    def is_writing(self) -> bool:
+        """Say whether a batch is under way whose end is not known."""
+        return self._batch is not None
+
+    def finish(self, durability: str) -> List[Tuple[Record, Name]]:
+        """Have all there is recorded and moved; return what has moved, and under which names.
+
+        What could not be is tried again at a later call; `trouble` says why.
+
+        Raises:
+            WorkerLost: the worker's directory is gone, and all its claims with it.
         """
-        if not self._unfinished:
+        if self._batch is None and not self._unfinished:
             self._set_trouble("")  # all is written; what could not be synced was told
-            return []
+        elif self._batch is None:
+            self._hand_over(durability)
+        moved = self._take()
+        if self._batch is None and self._unfinished and not self.trouble:
+            self._hand_over(durability)  # what has ended while the last batch was written
+        return moved
+
+    def _hand_over(self, durability: str) -> None:
         records = [unfinished.record for unfinished in self._unfinished.values()]
-        report = self._spool.finish(self._lease.dir, records, durability)
+        written = frozenset(self._written)
+        batch = self._batch = _Batch()
+
+        def work() -> None:
+            try:
+                batch.report = self._spool.finish(self._lease.dir, records, durability, written)
+            except BaseException as failure:  # the loop's to deal with, which takes it
+                batch.failure = failure
+
+        self._write(work)
+
+    def _take(self) -> List[Tuple[Record, Name]]:
+        """Take what came of the batch, if it is over."""
+        batch = self._batch
+        if batch is None or (batch.report is None and batch.failure is None):
+            return []
+        self._batch = None
+        if batch.failure is not None:
+            self._written.clear()
+            raise batch.failure
+        report = batch.report
+        assert report is not None
         moved = []
         for claim, name in report.done.items():
             unfinished = self._unfinished.pop(claim)
+            self._written.discard(claim)
             if unfinished.slot is not None:
                 let_go(unfinished.slot)
-            # RACE: the job may be retried, and claimed here again, as soon as it has moved; the
-            # request is not for that run (test_one_cancel_request_cancels_one_run).
-            if claim.id in self._cancelling:
-                self._cancelling.discard(claim.id)
-                self._lease.dir.tidy(f"cancel.{claim.id}")
+            self._cancelling.discard(claim.id)
             if name is None:
                 logger.warning("%s: the claim was taken away; its end is not recorded", claim.id)
                 continue
@@ -101,6 +174,8 @@ class Outcomes:
                     unfinished.how,
                 )
             moved.append((unfinished.record, name))
+        if report.error is not None:
+            self._written.clear()  # what failed to be synced once is written anew, not synced again
         self._set_trouble("" if report.error is None else words(report.error))
         return moved
 

@@ -7,9 +7,9 @@ or whose worker has no directory:
 2. What is left of the run is ended (or, with `orphans: wait`, waited for).
 3. A worker's directory that has no lock is removed: a worker that lives without one is fenced off.
 4. The claim is taken over: renamed to this worker. Losing that rename is losing the race.
-5. The winner looks again, and finishes the claim as its own: a run is recorded as lost, or as
-   cancelled where that was asked for; a claim to change a job is put back as it was, and so is a
-   file that does not parse.
+5. The winner looks again, and finishes the claim as its own: a run is recorded as its worker had
+   begun to write it, else as lost, or as cancelled where that was asked for; a claim to change a
+   job is put back as it was, and so is a file that does not parse.
 
 No lock is needed between recoverers: each step has one winner, and a recoverer that dies leaves a
 claim in its own name, which the next one finds in turn. The order of the steps, and that nothing
@@ -31,7 +31,7 @@ from spoolq.lease import Lease
 from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.processes import Ending, Marks, Process, find_all, push_on
-from spoolq.spool import CHANGE, Record, SpoolDir
+from spoolq.spool import CHANGE, Record, SpoolDir, outcome_of
 
 _LOST, _CANCELLED = "lost", "cancel"  # how the slots of takeovers begin: what is to be recorded
 _STAYS = frozenset({".ids", ".last", ".config", ".gitignore", ".gitkeep"})
@@ -170,12 +170,14 @@ class Recovery:
         return state
 
     def _take_over(self, claim: Name, settings: Settings) -> List[Taken]:
-        # RACE: the request must be looked for before the takeover, after which the directory
-        # that holds it may be swept (test_a_cancel_request_of_a_dead_worker_is_honoured).
+        # RACE: the request, and how the run ended, must be looked for before the takeover, after
+        # which the directory that holds them may be swept
+        # (test_a_cancel_request_of_a_dead_worker_is_honoured).
         slot = claim.slot or ""
         if slot != CHANGE and not slot.startswith(_CANCELLED):
             kind = _CANCELLED if self._was_to_be_cancelled(claim) else _LOST
             slot = kind + names.random_text(6)
+        written = self._written(claim, settings)
         if not self._is_fenced(claim):
             return []
         mine = self._spool.take_over(claim, self._own.name, slot)
@@ -193,7 +195,23 @@ class Recovery:
         if slot == CHANGE:
             self._give_back(mine, "who changed it is gone")
             return []
-        return [Taken(mine, job, created_at, self._lost(claim, slot.startswith(_CANCELLED)))]
+        entry = written or self._lost(claim, slot.startswith(_CANCELLED))
+        return [Taken(mine, job, created_at, entry)]
+
+    def _written(self, claim: Name, settings: Settings) -> Optional[Entry]:
+        """Return how a dead worker has written that the run ended, if it came to that."""
+        assert claim.worker is not None and claim.slot is not None
+        try:
+            directory = self._spool.dir("workers").sub(claim.worker)
+        except OSError:
+            return None
+        try:
+            job, _ = read_job(directory, outcome_of(claim.slot), settings)
+            return job.recorded(claim.attempt, claim.stamp)
+        except (OSError, InvalidJob):  # none, or half of one, or what a power cut left of it
+            return None
+        finally:
+            directory.close()
 
     def _finish_recorded(self, claim: Name, settings: Settings) -> bool:
         """Finish the move of a claim whose outcome is recorded; True if nothing is left to do."""

@@ -15,9 +15,9 @@ publish     The file is written and synced in tmp/, renamed, the directory synce
 adopt       Before it the drop, after it the job: both will be looked at again.
 claim       Counts the attempt in the same rename. After it the job is in processing/ under its
             worker's name; if that worker is dead, recovery takes it over.
-finish      Record, then move. The outcome is written in the worker's own directory, its data
-            synced, and renamed over the claim. After that the outcome is known to whoever finds
-            the claim, and the move is finished by anyone: the job does not run again.
+finish      Record, then move. The outcome is written in the worker's own directory, where it
+            outlives a kill; its data is synced, and it is renamed over the claim. After that it
+            outlives all, and the move is finished by anyone: the job does not run again.
 take_over   A claim in a dead worker's name becomes one in the recoverer's. The rename has one
             winner; if the winner dies too, the next recovery takes it over in turn.
 others      Before the rename the old state, after it the new one; nothing is in between.
@@ -31,11 +31,11 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
+from typing import Container, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from spoolq import instants, locks, names
 from spoolq.errors import IdTaken, OutcomeUnknown, StorageFailed, WorkerLost
-from spoolq.fsio import Dir, write_together
+from spoolq.fsio import Dir, sync_together, write_together
 from spoolq.layout import LOOK_ORDER, Layout, storage_error, translated
 from spoolq.names import Name
 
@@ -44,13 +44,17 @@ CHANGE = "change"
 
 
 class Record(NamedTuple):
-    """The end of a run: the job's file as it will be, and where it goes."""
+    """The end of a run: the job's file as it will be, and where it goes.
+
+    `request` is the file in the worker's directory that asked for this end.
+    """
 
     claim: Name
     data: bytes
     state: str
     stamp: str
     attempt: int
+    request: Optional[str] = None
 
 
 class Report(NamedTuple):
@@ -63,6 +67,15 @@ class Report(NamedTuple):
     done: Dict[Name, Optional[Name]]
     error: Optional[OSError]
     confirmed: bool = True
+
+
+def outcome_of(slot: str) -> str:
+    """Return the name of the file, in a worker's directory, that says how a slot's run ended."""
+    return f"{slot}.outcome"
+
+
+def _outcome(record: Record) -> str:
+    return outcome_of(record.claim.slot or "")
 
 
 def _is_gone(directory: Dir) -> bool:
@@ -217,10 +230,30 @@ class SpoolDir(Layout):
         """Put a claim back into pending/ under its old time and attempt; None if it was lost."""
         return self._move_on("processing", str(claim), "pending", name.waiting())
 
+    def write_outcome(self, worker_dir: Dir, record: Record) -> None:
+        """Write the end of a run down in its worker's directory.
+
+        From here on the run is not lost with its worker: who takes the claim over finds how it
+        ended. A power cut may take the file, which is not synced, and then the job runs again.
+        """
+        filename = _outcome(record)
+        try:
+            worker_dir.write(filename, record.data, sync=False)
+        except FileExistsError:  # left by an attempt that failed later on
+            worker_dir.discard(filename)
+            worker_dir.write(filename, record.data, sync=False)
+
     def finish(
-        self, worker_dir: Dir, records: Sequence[Record], durability: str = "full"
+        self,
+        worker_dir: Dir,
+        records: Sequence[Record],
+        durability: str = "full",
+        written: Container[Name] = (),
     ) -> Report:
         """Record the ends of runs and move the jobs on, with shared syncs.
+
+        Args:
+            written: the claims whose outcomes have been written down before.
 
         Raises:
             WorkerLost: the worker's directory is gone, and all its claims with it.
@@ -228,7 +261,13 @@ class SpoolDir(Layout):
         done: Dict[Name, Optional[Name]] = {}
         error: Optional[OSError] = None
         try:
-            self._record_and_move(worker_dir, records, done, durability != "none")
+            for record in records:
+                if record.claim not in written:
+                    self.write_outcome(worker_dir, record)
+            if durability != "none":
+                sync_together(worker_dir, [_outcome(record) for record in records])
+            for record in records:
+                done[record.claim] = self._record_and_move(worker_dir, record)
         except OSError as failure:
             if _is_gone(worker_dir):
                 raise WorkerLost(f"{worker_dir.path} was removed") from failure
@@ -241,40 +280,26 @@ class SpoolDir(Layout):
             return Report(done, error or failure, confirmed=False)
         return Report(done, error)
 
-    def _record_and_move(
-        self,
-        worker_dir: Dir,
-        records: Sequence[Record],
-        done: Dict[Name, Optional[Name]],
-        sync: bool,
-    ) -> None:
+    def _record_and_move(self, worker_dir: Dir, record: Record) -> Optional[Name]:
         processing = self.dir("processing")
-        outcomes = {f"{record.claim.slot}.outcome": record for record in records}
-        files = {filename: record.data for filename, record in outcomes.items()}
+        filename, claim = _outcome(record), str(record.claim)
+        if not processing.has(claim):
+            worker_dir.discard(filename)
+            return None
+        # RACE: the claim can be moved by hand just now, which the format forbids; the
+        # record would bring it back (test_a_claim_taken_away_by_hand_is_lost).
         try:
-            write_together(worker_dir, files, sync=sync)
-        except FileExistsError:  # left by an attempt that failed between the two steps
-            for filename in files:
-                worker_dir.discard(filename)
-            write_together(worker_dir, files, sync=sync)
-        for filename, record in outcomes.items():
-            if not processing.has(str(record.claim)):
-                worker_dir.discard(filename)
-                done[record.claim] = None
-                continue
-            # RACE: the claim can be moved by hand just now, which the format forbids; the
-            # record would bring it back (test_a_claim_taken_away_by_hand_is_lost).
-            try:
-                worker_dir.rename(filename, processing, str(record.claim))
-            except IsADirectoryError:  # put there by somebody who may write here, and no claim
-                worker_dir.discard(filename)
-                done[record.claim] = None
-                continue
-            # CRASH: recorded and not moved; anyone finishes the move
-            # (test_a_recorded_outcome_is_finished_and_does_not_run_again).
-            done[record.claim] = self.finish_move(
-                record.claim, record.state, record.stamp, record.attempt
-            )
+            worker_dir.rename(filename, processing, claim)
+        except IsADirectoryError:  # put there by somebody who may write here, and no claim
+            worker_dir.discard(filename)
+            return None
+        # RACE: the job may be retried, and claimed here again, as soon as it has moved; the
+        # request is not for that run (test_one_cancel_request_cancels_one_run).
+        if record.request is not None:
+            worker_dir.tidy(record.request)
+        # CRASH: recorded and not moved; anyone finishes the move
+        # (test_a_recorded_outcome_is_finished_and_does_not_run_again).
+        return self.finish_move(record.claim, record.state, record.stamp, record.attempt)
 
     def finish_move(self, claim: Name, state: str, stamp: str, attempt: int) -> Optional[Name]:
         """Move a claim whose outcome is recorded to its next state; None if it was lost."""

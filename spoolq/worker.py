@@ -5,8 +5,8 @@ something rings: a file event, the end of a child, a signal, a timer, or the tic
 on which everything that no event tells is looked at. The clock, the executor and the rest come in
 from outside, so that a test can replay a history without processes or sleeps.
 
-A freed slot is filled before the run that freed it is recorded: the next command then runs while
-the outcome of the last one is being synced.
+A freed slot is filled before the run that freed it is recorded, and a scribe records beside the
+loop: the next commands run while the outcomes of the last ones are being synced.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.outcomes import Outcomes
 from spoolq.recovery import Recovery
+from spoolq.scribe import Work, at_once
 from spoolq.spool import SpoolDir
 from spoolq.text import shortened
 
@@ -53,6 +54,7 @@ class Worker:
         monotonic: Callable[[], float],
         chance: Callable[[], float] = random.random,
         check_watcher: Callable[[], None] = lambda: None,
+        write: Callable[[Work], None] = at_once,
     ) -> None:
         self._spool = spool
         self._lease = own
@@ -67,7 +69,7 @@ class Worker:
         self._intake = Intake(spool, clock, monotonic)
         self._agenda = Agenda(spool, self._intake, clock, monotonic)
         self._recovery = Recovery(spool, own, clock, monotonic)
-        self._outcomes = Outcomes(spool, own, chance)
+        self._outcomes = Outcomes(spool, own, chance, write)
         self._next_tick = 0.0
         self._hold_off_until = 0.0
         self._unsynced_claims = False
@@ -190,9 +192,8 @@ class Worker:
         settings = self._live.current
         known = {run.claim for run in self._executor.running()} | self._outcomes.claims()
         for taken in self._recovery.look(settings, known):
-            logger.warning(
-                "%s: %s (attempt %d)", taken.claim.id, taken.entry["error"], taken.claim.attempt
-            )
+            what = taken.entry.get("error", "it had ended when its worker was lost")
+            logger.warning("%s: %s (attempt %d)", taken.claim.id, what, taken.claim.attempt)
             self._outcomes.add_taken(taken, settings)
         self._recovery.sweep()
         return True
@@ -209,6 +210,8 @@ class Worker:
 
     def _cancel(self, request: str) -> None:
         job_id = request[len("cancel.") :]
+        if self._outcomes.is_cancelling(job_id):
+            return
         ours = [run.claim for run in self._executor.running() if run.claim.id == job_id]
         for claim in ours:
             self._outcomes.cancelling(job_id)
@@ -220,7 +223,7 @@ class Worker:
 
     def _may_claim(self) -> bool:
         held_off = self._outcomes.trouble or self._monotonic() < self._hold_off_until
-        return not (self._stopping or held_off)
+        return not (self._stopping or held_off or self._outcomes.is_behind())
 
     def _refill(self) -> bool:
         settings = self._live.current
@@ -313,7 +316,7 @@ class Worker:
                 self._agenda.add_retry(name.stamp)
             elif record.state == "pending":
                 self._agenda.rang()
-        if self._outcomes.trouble:
+        if self._outcomes.trouble and not self._outcomes.is_writing():
             self._hold_off_until = self._monotonic() + TICK
 
     def _is_done(self) -> bool:

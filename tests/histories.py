@@ -354,11 +354,11 @@ class _World:
     def _write_config(self, values) -> None:
         self._spool.write_config(config.write(values))
 
-    def _maybe_finish(self, worker_dir, records, durability):
+    def _maybe_finish(self, worker_dir, records, *how):
         self._finishes += 1
         if self._disk == "full":
             return Report({}, OSError(errno.ENOSPC, "No space left on device"))
-        report = self._finish(worker_dir, records, durability)
+        report = self._finish(worker_dir, records, *how)
         if self._disk == "unsynced" and records:
             return Report(report.done, OSError(errno.EIO, "Input/output error"), confirmed=False)
         return report

@@ -5,6 +5,7 @@ What is left of real commands is in acceptance/test_recovery_processes.py.
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -160,6 +161,71 @@ def test_a_recorded_outcome_is_finished_and_the_job_does_not_run_again(
     name, found = only(spool, state)
     assert name.attempt == attempt
     assert found.history == job.history
+
+
+def write_down(spool, clock, claim, **entry):
+    """Let the worker of a claim write how its run ended, as it does before it records it."""
+    facts = {
+        "attempt": claim.attempt,
+        "started_at": instants.stamp_to_rfc3339(claim.stamp),
+        "finished_at": instants.to_rfc3339(clock()),
+        **entry,
+    }
+    job = Job({"command": "true"}).with_entry(facts, clock())
+    Path(spool.path, "workers", claim.worker, f"{claim.slot}.outcome").write_bytes(job.to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("entry", "state"),
+    [
+        ({"exit_code": 0}, "completed"),
+        ({"exit_code": 1}, "failed"),
+        ({"error": "cancelled"}, "dead"),
+        ({"error": "interrupted"}, "pending"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_outcome_that_was_written_down_is_recorded_and_not_the_loss_of_its_worker(
+    spool, look, clock, entry, state
+):
+    claim = orphan(spool, clock)
+    write_down(spool, clock, claim, **entry)
+    look()
+    _, job = only(spool, state)
+    assert [entry.items() <= told.items() for told in job.history] == [True]
+    assert look() == []
+
+
+def test_an_outcome_written_by_a_recoverer_that_died_is_recorded_too(spool, look, clock):
+    claim = orphan(spool, clock)
+    recoverer = given.worker(spool)
+    taken = spool.take_over(claim, recoverer.name, "lost123456")
+    write_down(spool, clock, taken, exit_code=0)
+    given.die(recoverer)
+    look()
+    _, job = only(spool, "completed")
+    assert len(job.history) == 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(bytes(path.stat().st_size)),
+        lambda path: path.write_bytes(path.read_bytes()[:-20]),
+        lambda path: path.write_text(path.read_text().replace('"attempt": 1', '"attempt": 2')),
+        lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+    ids=["empty", "zeroes", "cut off", "of another run", "a link", "a directory"],
+)
+def test_an_outcome_that_is_not_whole_or_not_this_runs_is_none(spool, look, clock, spoil):
+    claim = orphan(spool, clock)
+    write_down(spool, clock, claim, exit_code=0)
+    spoil(Path(spool.path, "workers", claim.worker, "0.outcome"))
+    look()
+    _, job = only(spool, "failed")
+    assert [told["error"] for told in job.history] == ["worker lost"]
 
 
 def test_the_outcome_of_an_earlier_claim_is_not_this_ones(spool, look, clock):

@@ -62,6 +62,7 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
     from spoolq.bell import Bell
     from spoolq.executors.local import LocalExecutor
     from spoolq.layout import DIRECTORIES
+    from spoolq.scribe import Scribe
     from spoolq.watcher import Watcher
     from spoolq.worker import Worker
 
@@ -76,6 +77,7 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
     own = lease.Lease.start(
         spool.dir, {"count": count, "started_at": instants.to_rfc3339(instants.now())}
     )
+    scribe = Scribe(bell.ring)
     try:
         watcher.start()
         executor = LocalExecutor(
@@ -90,6 +92,7 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
             drain=drain,
             monotonic=time.monotonic,
             check_watcher=watcher.check,
+            write=scribe,
         )
         logs.logger.info("worker %s on %s: %d at a time", own.name, spool.path, count)
         stops.go_to(working)
@@ -97,6 +100,7 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
         logs.logger.info("worker %s leaves", own.name)
     finally:
         stops.ignore()
+        scribe.close()
         own.leave()
         watcher.stop()
 

@@ -1,0 +1,49 @@
+"""Writes beside the worker's loop: the ends of runs are synced while the next commands run.
+
+One thread does one piece of work after another, so what comes while it waits for the disk is
+written together afterwards, with shared syncs: the slower the disk, the larger the batch.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import Callable, Optional
+
+Work = Callable[[], None]
+
+
+def at_once(work: Work) -> None:
+    """Do a piece of work in the caller's own time: the plain form, for who has no loop to hold up.
+
+    A test that replays a history gives this to the worker, and no thread is in its way.
+    """
+    work()
+
+
+class Scribe:
+    """A thread that does pieces of work in their order, and rings after each."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._works: queue.SimpleQueue[Optional[Work]] = queue.SimpleQueue()
+        # A daemon: a disk that never answers must not keep a worker from being lost.
+        self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
+        self._thread.start()
+
+    def __call__(self, work: Work) -> None:
+        """Have a piece of work done; it tells of its errors by itself."""
+        self._works.put(work)
+
+    def close(self) -> None:
+        """Wait until all is written, and let the thread go."""
+        self._works.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            work = self._works.get()
+            if work is None:
+                return
+            work()
+            self._ring()

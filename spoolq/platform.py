@@ -64,6 +64,24 @@ def spawn_options(inherit: int) -> Dict[str, Any]:
     return {"start_new_session": True, "close_fds": True, "pass_fds": (inherit,)}
 
 
+def keep_from_commands() -> None:
+    """Make close-on-exec what this process inherited, or what a C library has opened.
+
+    Python opens everything so; to be called again when something was started that opens files past
+    it, as watchdog does (test_a_command_inherits_nothing_that_its_worker_has_inherited).
+    """
+    try:
+        entries = os.listdir("/dev/fd")
+    except OSError:
+        return  # a system without: nothing is spawned there in a way that needs it
+    for entry in entries:
+        try:
+            if int(entry) > 2 and os.get_inheritable(int(entry)):
+                os.set_inheritable(int(entry), False)
+        except (OSError, ValueError):
+            continue  # the listing's own, closed by now
+
+
 #: Limits of exec on this system, in bytes: one argument, and all arguments with the environment.
 #: Source: execve(2), "Limits on size of arguments and environment".
 MAX_ARGUMENT = 131072 - 1 if LINUX else (32767 if WINDOWS else 1048576 - 1)

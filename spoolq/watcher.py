@@ -36,6 +36,7 @@ class Watcher:
         try:
             self._inode = os.stat(self._path).st_ino
             self._observer = _observe(self._path, self._ring)
+            platform.keep_from_commands()
         except Exception as error:  # whatever watchdog meets, looking once a second still works
             self._observer = None
             self._complain(str(error))

@@ -120,6 +120,10 @@ class Signals:
                 continue  # nohup asks for that
             signal.signal(number, self._handle)
             self._heeded.append(number)
+        if hasattr(signal, "SIGCHLD"):
+            # Ignored, as some parents leave it, the kernel keeps no exit code: every run would
+            # seem to have succeeded (test_a_worker_whose_parent_ignored_sigchld_sees_exit_codes).
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def go_to(self, worker: Any) -> None:
         """Let signals reach the worker, and the one that came before it was there."""

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 import threading
 from datetime import datetime
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 
 from spoolq import lease, logs, platform
 from spoolq.bell import Bell
-from spoolq.executors import Ended, NotNow, Run
+from spoolq.executors import Ended, NotNow, Run, spawning
 from spoolq.names import Name
 from spoolq.processes import COOKIE, Ending, Marks, push_on
 from spoolq.spool import SpoolDir
@@ -32,7 +31,7 @@ class _Child:
     """A started run: its process, its log, and its end if that has begun."""
 
     def __init__(
-        self, run: Run, process: subprocess.Popen[bytes], log: int, lock: Tuple[int, int]
+        self, run: Run, process: spawning.Process, log: int, lock: Tuple[int, int]
     ) -> None:
         self.run = run
         self.process = process
@@ -54,7 +53,7 @@ class LocalExecutor:
         environment: Mapping[str, str],
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
-        spawn: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
+        spawn: Callable[..., spawning.Process] = spawning.start,
     ) -> None:
         self._logs = spool.dir("logs")
         self._spool_path = spool.path
@@ -65,6 +64,7 @@ class LocalExecutor:
         self._spawn = spawn
         self._boot = platform.boot_id()
         self._null = os.open(os.devnull, os.O_RDONLY)
+        platform.keep_from_commands()
         self._children: Dict[Name, _Child] = {}
         self._stillborn: List[Ended] = []
         self._rang: Set[Name] = set()  # children whose end has rung
@@ -81,12 +81,11 @@ class LocalExecutor:
         try:
             process = self._spawn(
                 self._words(run),
+                self._variables(run),
                 stdin=self._null,
-                stdout=log,
-                stderr=log,
+                output=log,
+                inherit=run.slot,
                 cwd=run.job.fields.get("cwd"),
-                env=self._variables(run),
-                **platform.spawn_options(run.slot),
             )
         except (OSError, ValueError) as error:
             logs.close_log(self._logs, log_name, log)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,43 @@ def test_a_worker_under_nohup_does_not_heed_hup(spool, spoolq):
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 0
+
+
+def test_a_worker_whose_parent_ignored_sigchld_sees_exit_codes(spool, spoolq):
+    """The kernel keeps no exit code for who ignores SIGCHLD, and an exec keeps it ignored."""
+    spoolq("enqueue", "--max-retries", "0", "exit 3")
+    subprocess.run(
+        [sys.executable, "-m", "spoolq", "--spool", spool.path, "worker", "start", "--drain"],
+        check=True,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+    )
+    assert (entries(spool, "completed"), len(entries(spool, "dead"))) == ([], 1)
+
+
+@pytest.mark.parametrize("where", [None, "/"])
+def test_a_command_inherits_nothing_that_its_worker_has_inherited(spool, spoolq, tmp_path, where):
+    (tmp_path / "secret").touch()
+    secret = os.open(str(tmp_path / "secret"), os.O_RDONLY)
+    at = ["--cwd", where] if where else []
+    spoolq("enqueue", *at, "--", "ls", "-l", "/proc/self/fd")
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "spoolq", "--spool", spool.path, "worker", "start", "--drain"],
+            check=True,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+            pass_fds=(secret,),
+        )
+    finally:
+        os.close(secret)
+    (log,) = Path(spool.path, "logs").iterdir()
+    targets = [line.rsplit(" -> ")[1] for line in log.read_text().splitlines() if "->" in line]
+    ours = ["/dev/null", str(log), str(log)]
+    others = [target for target in targets if not target.startswith("/proc/")]
+    assert sorted(others)[:3] == sorted(ours)
+    assert [os.path.basename(target) for target in sorted(others)[3:]] == ["0.lock"]
 
 
 def test_a_second_signal_a_second_later_ends_the_runs(spool, spoolq, start_worker):

@@ -4,7 +4,6 @@ import errno
 import os
 import signal
 import stat
-import subprocess
 import threading
 import time
 
@@ -12,7 +11,7 @@ import pytest
 
 from spoolq import config, instants, lease, logs, names, platform
 from spoolq.bell import Bell
-from spoolq.executors import NotNow, Run
+from spoolq.executors import NotNow, Run, spawning
 from spoolq.executors.local import LocalExecutor
 from spoolq.job import Job
 from spoolq.processes import Marks, find
@@ -38,7 +37,7 @@ class Bench:
         self.executor = self.new_executor()
         self.pids = []
 
-    def new_executor(self, spawn=subprocess.Popen, **environment):
+    def new_executor(self, spawn=spawning.start, **environment):
         variables = {**os.environ, **environment}
         return LocalExecutor(self.spool, self.bell, variables, instants.now, time.monotonic, spawn)
 

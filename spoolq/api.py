@@ -244,14 +244,16 @@ def _prepare(fields: Union[str, Mapping[str, Any]], after: str) -> tuple[Name, b
         if run_at.tzinfo is None:
             raise InvalidJob("has no time zone", path=("run_at",))
         plain["run_at"] = instants.to_rfc3339(run_at)
-    now = instants.now()
-    plain.setdefault("created_at", instants.to_rfc3339(now))
     job = Job(plain)
-    stamp = instants.to_stamp(job.run_at or now)
-    if job.run_at is None and stamp <= after:
+    stamp = now = instants.to_stamp(instants.now())
+    job.fields.setdefault("created_at", instants.stamp_to_rfc3339(now))
+    if job.run_at is not None:
+        stamp = instants.to_stamp(job.run_at)
+    elif stamp <= after:
         stamp = instants.to_stamp(instants.later(instants.from_stamp(after), 1e-6))
     data = job.to_bytes()
-    strictjson.parse_object(data)  # Python can hold what no job file can: 2**64, keys of any type
+    if not isinstance(fields, str):
+        strictjson.parse_object(data)  # Python can hold what no job can: 2**64, keys of any type
     return Name(stamp, job.priority, 0, plain.get("id") or names.new_id()), data
 
 

@@ -30,7 +30,8 @@ _NAME = re.compile(
 )
 _ID_ALONE = re.compile(_ID, re.ASCII)
 _WORKER_ALONE = re.compile(_WORKER, re.ASCII)
-_BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: nothing that is misread
+_BASE32 = b"0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: nothing that is misread
+_TO_BASE32 = _BASE32 * 8  # by the five lower bits of a byte
 
 
 class Name(NamedTuple):
@@ -101,7 +102,7 @@ def is_worker(text: str) -> bool:
 
 def random_text(length: int) -> str:
     """Return random characters of base32, five bits each."""
-    return "".join(_BASE32[byte & 31] for byte in os.urandom(length))
+    return os.urandom(length).translate(_TO_BASE32).decode("ascii")
 
 
 def new_id() -> str:

@@ -127,9 +127,7 @@ class Dir:
     def open_file(self, name: str) -> int:
         """Open a regular file for reading, without following a link or waiting on a FIFO.
 
-        Raises:
-            InvalidJob: it is not a regular file.
-            OSError: it is not there, or not for this user.
+        Raises InvalidJob or OSError as `read` does.
         """
         _refuse_irregular(self.stat(name))  # before the open: opening a device has effects
         descriptor = os.open(self.name(name), os.O_RDONLY | platform.SAFE_OPEN, **self._at)
@@ -301,16 +299,21 @@ class Dir:
                 os.close(descriptor)
 
     def sync_moves(self, *, names: bool = True) -> None:
-        """As `sync`, for files that had replaced others elsewhere before they moved here.
+        """As `sync`, where files have replaced others, or are to: here, or before they moved here.
 
         On btrfs a sync of less than the whole filesystem brings back what they replaced: one job in
         two states, in 745 of 1,107 replayed power cuts. So that is synced, even without `names`.
         """
-        if self.fd < 0 or not platform.is_btrfs(self.fd):
-            if names:
-                self.sync()
-        elif not platform.sync_filesystem(self.fd, must_tell=False):
-            os.sync()
+        if not self.sync_all_of_btrfs() and names:
+            self.sync()
+
+    def sync_all_of_btrfs(self) -> bool:
+        """Sync the whole filesystem if it is btrfs; True if that tells of all errors."""
+        if self.fd >= 0 and platform.is_btrfs(self.fd):
+            if platform.sync_filesystem(self.fd):
+                return True
+            os.sync()  # what is synced by itself after that is clean, and tells of its errors
+        return False
 
 
 def own_directory(descriptor: int, file_mode: int, owner: Optional[Tuple[int, int]]) -> None:
@@ -376,8 +379,7 @@ def sync_together(directory: Dir, names: Collection[str]) -> None:
     Source: on ext4, xfs and btrfs neither fdatasync of each nor one syncfs for all, before the
     renames, lost a file in replayed power cuts; O_TMPFILE with linkat and git's batch trick do.
     """
-    is_many = len(names) >= _SYNC_TOGETHER and directory.fd >= 0
-    if is_many and platform.sync_filesystem(directory.fd):
+    if directory.fd >= 0 and len(names) >= _SYNC_TOGETHER and platform.sync_filesystem(directory.fd):
         return
     for name in names:
         descriptor = directory.open_file(name)

@@ -172,15 +172,15 @@ def rename_noreplace(
     raise OSError(code, os.strerror(code), source, None, target)
 
 
-def sync_filesystem(descriptor: int, *, must_tell: bool = True) -> bool:
+def sync_filesystem(descriptor: int) -> bool:
     """Sync all of the filesystem that holds `descriptor`; False where that cannot be relied on.
 
-    Before Linux 5.8 syncfs hid write errors, so older kernels count as unable if it `must_tell`.
+    Before Linux 5.8 syncfs hid write errors, so older kernels count as unable.
 
     Raises:
         OSError: data could not be written.
     """
-    if not LINUX or (must_tell and _kernel_release() < (5, 8)):
+    if not LINUX or _kernel_release() < (5, 8):
         return False
     import ctypes
 

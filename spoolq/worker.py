@@ -186,7 +186,7 @@ class Worker:
     def _sync_claims(self) -> None:
         if self._unsynced_claims and self._live.current.durability == "full":
             self._unsynced_claims = False
-            self._spool.dir("processing").sync()
+            self._spool.dir("processing").sync_moves()
 
     def _recover(self) -> bool:
         settings = self._live.current
@@ -257,7 +257,7 @@ class Worker:
         try:
             job, changed_at = read_job(self._spool.dir("processing"), str(claim), settings)
             if settings.sync_claims:
-                self._spool.dir("processing").sync()
+                self._spool.dir("processing").sync_moves()
         except FileNotFoundError:
             logger.warning("%s: the claim was taken away", claim.id)
             return False

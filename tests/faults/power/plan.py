@@ -14,6 +14,7 @@ _CONTROLS = {
     "no-file-sync": FILESYSTEMS,
     "no-directory-sync": FILESYSTEMS,
     "no-record-sync": ("xfs",),
+    "no-whole-sync": ("btrfs",),
 }
 
 

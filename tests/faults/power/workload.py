@@ -125,6 +125,18 @@ def _names(kind, turn, count):
     ]
 
 
+def neighbour(path, gone):
+    """Write and sync a file of one's own on the same disk, as other programs do, all the time.
+
+    What a filesystem has not been asked to keep yet may go to the disk with that, and only half.
+    """
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+    while not gone.wait(0.02):
+        os.pwrite(descriptor, os.urandom(8), 0)
+        os.fsync(descriptor)
+    os.close(descriptor)
+
+
 def one_round(guest, turn, batch):
     """One job, three, a drop, `batch` more; a worker beside, killed in every other round."""
     process, thread = guest.worker()
@@ -154,9 +166,14 @@ def main():
     guest.mark("ready", {})
     rounds, turn = int(os.environ["POWER_ROUNDS"]), int(os.environ["POWER_TURN"])
     last = turn + rounds
+    gone = threading.Event()
+    other = threading.Thread(target=neighbour, args=(guest.path + ".neighbour", gone))
+    other.start()
     while not rounds or turn < last:
         one_round(guest, turn, int(os.environ["POWER_BATCH"]))
         turn += 1
+    gone.set()
+    other.join()
 
 
 if __name__ == "__main__":

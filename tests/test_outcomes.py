@@ -1,0 +1,207 @@
+"""The ends of runs on their way to the disk, and the scribe that takes them there."""
+
+import threading
+
+import pytest
+
+from spoolq import instants, lease, locks
+from spoolq.config import Settings
+from spoolq.errors import WorkerLost
+from spoolq.executors import Ended, Run
+from spoolq.job import Job
+from spoolq.outcomes import MOST_UNWRITTEN, Outcomes
+from spoolq.recovery import Recovery, record_of
+from spoolq.scribe import Scribe, at_once
+from tests import given
+from tests.conftest import entries, wait_until
+
+SETTINGS = Settings(durability="none")
+
+
+class Desk:
+    """Outcomes whose scribe writes when it is told to."""
+
+    def __init__(self, spool, clock):
+        self.spool, self.clock = spool, clock
+        self.own = given.worker(spool)
+        self.works = []
+        self.outcomes = Outcomes(spool, self.own, lambda: 0.0, self.works.append)
+        self.slots = {}
+
+    def end(self, job_id, exit_code=0, error=None):
+        """Let a job run and end; return its claim."""
+        name = given.job(self.spool, "pending", given.named(self.clock, job_id))
+        number = len(self.slots)
+        self.slots[number] = slot = self.own.take_slot(str(number))
+        claim = given.claim(self.spool, self.own, name, self.clock, str(number))
+        run = Run(claim, name, Job({"command": job_id}), self.clock(), slot, SETTINGS)
+        self.outcomes.add(Ended(run, self.clock(), exit_code, error=error), SETTINGS)
+        return claim
+
+    def write(self):
+        """Let the scribe do what it was given."""
+        works, self.works[:] = list(self.works), []
+        for work in works:
+            work()
+
+    def finish(self):
+        return [record.claim.id for record, _ in self.outcomes.finish("none")]
+
+
+@pytest.fixture
+def desk(spool, clock):
+    return Desk(spool, clock)
+
+
+def test_a_run_that_ended_before_its_worker_was_killed_does_not_run_again(spool, clock, desk):
+    """Though the disk has answered nothing: what is written outlives a kill without a sync."""
+    for job_id, code in (("good", 0), ("bad", 3)):
+        desk.end(job_id, code)
+        desk.finish()
+    given.die(desk.own)
+    for slot in desk.slots.values():
+        locks.let_go(slot)
+    own = given.worker(spool)
+    taken = Recovery(spool, own, clock, clock.monotonic).look(SETTINGS, set())
+    spool.finish(own.dir, [record_of(one, SETTINGS) for one in taken], "none")
+    assert [len(entries(spool, state)) for state in ("completed", "failed")] == [1, 1]
+    assert [
+        told["exit_code"] for told in given.history(spool, "failed", *entries(spool, "failed"))
+    ] == [3]
+    own.leave()
+
+
+def test_what_ends_while_a_batch_is_written_is_the_next_batch(desk):
+    desk.end("a")
+    assert desk.finish() == []
+    desk.end("b")
+    desk.end("c")
+    assert desk.finish() == []
+    assert len(desk.works) == 1
+    desk.write()
+    assert desk.finish() == ["a"]
+    desk.write()
+    assert desk.finish() == ["b", "c"]
+    assert (desk.finish(), desk.outcomes.claims(), desk.works) == ([], set(), [])
+
+
+def test_a_slot_is_held_until_its_outcome_is_on_disk(desk):
+    desk.end("a")
+    desk.finish()
+    assert lease.probe(desk.spool, desk.own.name, "0.lock") == "held"
+    desk.write()
+    desk.finish()
+    assert lease.probe(desk.spool, desk.own.name, "0.lock") == "free"
+
+
+def test_an_outcome_that_could_not_be_synced_is_written_anew_and_not_synced_again(
+    desk, monkeypatch
+):
+    """The kernel may have dropped its data at the first try, and would call the second one good."""
+    inodes = []
+
+    def sync(directory, names):
+        inodes.append([directory.stat(name).st_ino for name in names])
+        if len(inodes) == 1:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("spoolq.spool.sync_together", sync)
+    desk.end("a")
+    assert desk.outcomes.finish("full") == []
+    held = desk.own.dir.open_file("0.outcome")  # so that its number is not used again
+    desk.write()
+    assert desk.outcomes.finish("full") == []
+    assert "Input/output error" in desk.outcomes.trouble
+    desk.write()
+    assert [record.claim.id for record, _ in desk.outcomes.finish("full")] == ["a"]
+    assert inodes[0] != inodes[1]
+    desk.write()
+    desk.finish()
+    assert desk.outcomes.trouble == ""
+    lease.os.close(held)
+
+
+def test_a_disk_that_is_full_when_a_run_ends_is_asked_again(desk, monkeypatch):
+    refused = []
+
+    def refuse(*_):
+        refused.append(True)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(desk.spool, "write_outcome", refuse)
+        desk.end("a")
+        desk.finish()
+        desk.write()
+        assert desk.finish() == []
+        assert "No space left" in desk.outcomes.trouble
+    desk.write()
+    assert desk.finish() == ["a"]
+    assert len(refused) == 2
+
+
+def test_that_the_workers_directory_is_gone_is_told_by_the_loop(desk):
+    desk.end("a")
+    desk.finish()
+    lease.clear(desk.spool.dir("workers"), desk.own.name)
+    desk.write()
+    with pytest.raises(WorkerLost):
+        desk.finish()
+
+
+def test_a_request_to_cancel_goes_with_the_run_that_it_ended_before_the_job_moves(
+    desk, monkeypatch
+):
+    desk.own.dir.write("cancel.a", b"", sync=False)
+    desk.outcomes.cancelling("a")
+    desk.end("a", None, error="cancelled")
+    desk.finish()
+    assert desk.outcomes.is_cancelling("a")
+    there = []
+    real = desk.spool.finish_move
+    monkeypatch.setattr(
+        desk.spool, "finish_move", lambda *to: there.append(desk.own.requests()) or real(*to)
+    )
+    desk.write()
+    assert desk.finish() == ["a"]
+    assert (there, desk.outcomes.is_cancelling("a")) == ([[]], False)
+
+
+def test_a_worker_does_not_run_ahead_of_its_disk_without_end(desk):
+    for number in range(MOST_UNWRITTEN):
+        assert not desk.outcomes.is_behind()
+        desk.end(f"j{number}")
+    assert desk.outcomes.is_behind()
+    desk.finish()
+    desk.write()
+    desk.finish()
+    assert not desk.outcomes.is_behind()
+
+
+def test_a_scribe_works_in_order_beside_its_caller_and_rings_after_each():
+    done, rung, may_go = [], [], threading.Event()
+    scribe = Scribe(lambda: rung.append(list(done)))
+    scribe(lambda: may_go.wait() and done.append(1))
+    scribe(lambda: done.append(threading.current_thread() is threading.main_thread()))
+    assert done == []
+    may_go.set()
+    wait_until(lambda: len(rung) == 2, "two rings")
+    assert rung == [[1], [1, False]]
+    scribe.close()
+
+
+def test_a_scribe_that_is_closed_has_written_all():
+    done, may_go = [], threading.Event()
+    scribe = Scribe(lambda: None)
+    scribe(may_go.wait)
+    for number in range(3):
+        scribe(lambda number=number: done.append(number))
+    may_go.set()
+    scribe.close()
+    assert done == [0, 1, 2]
+
+
+def test_the_plain_form_writes_in_the_callers_own_time():
+    done = []
+    at_once(lambda: done.append(instants.now()))
+    assert len(done) == 1

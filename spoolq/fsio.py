@@ -379,7 +379,11 @@ def sync_together(directory: Dir, names: Collection[str]) -> None:
     Source: on ext4, xfs and btrfs neither fdatasync of each nor one syncfs for all, before the
     renames, lost a file in replayed power cuts; O_TMPFILE with linkat and git's batch trick do.
     """
-    if directory.fd >= 0 and len(names) >= _SYNC_TOGETHER and platform.sync_filesystem(directory.fd):
+    if (
+        directory.fd >= 0
+        and len(names) >= _SYNC_TOGETHER
+        and platform.sync_filesystem(directory.fd)
+    ):
         return
     for name in names:
         descriptor = directory.open_file(name)

@@ -112,6 +112,7 @@ def test_an_outcome_that_could_not_be_synced_is_written_anew_and_not_synced_agai
     desk.write()
     assert desk.outcomes.finish("full") == []
     assert "Input/output error" in desk.outcomes.trouble
+    assert (desk.works, desk.outcomes.finish("full")) == ([], [])  # not at once: the loop waits
     desk.write()
     assert [record.claim.id for record, _ in desk.outcomes.finish("full")] == ["a"]
     assert inodes[0] != inodes[1]
@@ -135,6 +136,7 @@ def test_a_disk_that_is_full_when_a_run_ends_is_asked_again(desk, monkeypatch):
         desk.write()
         assert desk.finish() == []
         assert "No space left" in desk.outcomes.trouble
+    assert desk.finish() == []
     desk.write()
     assert desk.finish() == ["a"]
     assert len(refused) == 2

@@ -39,11 +39,6 @@ def unlink(path: str) -> Op:
     return Op("unlink", (path,))
 
 
-def unlink_at_once(path: str) -> Op:
-    """Take a name away before any other thread of this process makes a step."""
-    return Op("unlink_at_once", (path,))
-
-
 def mkdir(path: str) -> Op:
     """Make a directory."""
     return Op("mkdir", (path,))
@@ -102,11 +97,6 @@ def flock_wait(descriptor: str) -> Op:
 def close(descriptor: str) -> Op:
     """Close a descriptor; the lock goes with the last process that holds it."""
     return Op("close", (descriptor,))
-
-
-def close_at_once(descriptor: str) -> Op:
-    """Close a descriptor before any other thread of this process makes a step."""
-    return Op("close_at_once", (descriptor,))
 
 
 def now() -> Op:

@@ -55,8 +55,8 @@ CONTROLS: Dict[str, Control] = {
     ),
     # ---- workers and people
     "an interrupted run counts as a failure": Control("stop_now", "E3", {"interrupted": "counts"}),
-    "a cancel request is deleted some time after the move": Control(
-        "cancelled_job_is_retried", "E6", {"request_deleted": "some-time-after"}
+    "a cancel request is deleted after the move": Control(
+        "cancelled_job_is_retried", "E6", {"request_deleted": "after-move"}
     ),
     "a takeover does not carry the cancel request": Control(
         "cancel_request_outlives_everyone", "E5", {"request_carried": False}

@@ -73,8 +73,12 @@ DAGGERS: Dict[str, Tuple[str, ...]] = {
     "(a lost reply on NFS) recovers it.": (
         "model: a claim that its worker did not hear of is left",
     ),
-    "so there the whole filesystem is synced instead.": (
+    "before the rename and after the move.": (
         "code: btrfs is synced as other filesystems are",
+        "power: no-whole-sync",
+    ),
+    "delete the request that asked for this end, if one did": (
+        "model: a cancel request is deleted after the move",
     ),
     "W ends what it runs and writes nothing.": (
         "model: who lost its directory makes it again",

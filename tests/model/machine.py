@@ -97,17 +97,8 @@ class State:
         if isinstance(wanted, routine.Choose):
             return wanted.options
         assert isinstance(wanted, routine.Op)
-        if self._must_let_pass(name):
-            return ()
         guard = _GUARDS.get(wanted.name)
         return (None,) if guard is None or guard(self, *wanted.args) else ()
-
-    def _must_let_pass(self, name: str) -> bool:
-        """Say whether a thread of the same process has something to do before all others."""
-        begins = name.partition("+")[0] + "+"
-        threads = [n for n in self.processes if n != name and n.startswith(begins)]
-        wanted = [routine.request(self.processes[thread].program) for thread in threads]
-        return any(getattr(one, "name", "").endswith("_at_once") for one in wanted)
 
     def step(self, name: str, choice: Any = None) -> Any:
         """Let a process make one step; return the answer that it got."""
@@ -116,7 +107,7 @@ class State:
             result = choice
         else:
             assert isinstance(wanted, routine.Op)
-            call = getattr(self, wanted.name.replace("_at_once", ""))
+            call = getattr(self, wanted.name)
             result = call(name.partition("+")[0], *wanted.args)
         self._answer(name, result)
         return result

@@ -72,12 +72,25 @@ def record(me: str, claim: str, job: Job, outcome: str, rules: Rules, back_to: s
 
 
 def record_and_finish(
-    me: str, claim: str, job: Job, outcome: str, rules: Rules, back_to: str = ""
+    me: str,
+    claim: str,
+    job: Job,
+    outcome: str,
+    rules: Rules,
+    back_to: str = "",
+    settled: str = "",
 ) -> Steps:
-    """Record an outcome, then move the job."""
+    """Record an outcome, then move the job.
+
+    Args:
+        settled: the cancel request that has ended the run. Once the job has moved, somebody may
+            retry it and this worker claim it again, and the request is not for that run.
+    """
     new = yield Sub(record, (me, claim, job, outcome, rules, back_to))
     if new is None:
         return "lost"
+    if settled and rules.request_deleted == "before-move":
+        yield calls.unlink(settled)
     return (yield Sub(finish, (me, claim, new, rules)))
 
 

@@ -11,7 +11,8 @@ from .names import CANCELLED, CHANGE, LOST, Job, Name, parse
 from .routine import Steps, Sub
 from .rules import Rules
 
-Taken = Tuple[str, Job, str]  # a claim taken over, its job, and how its run is to be recorded
+#: A claim taken over, its job, how its run is to be recorded, and when an interrupted one waited.
+Taken = Tuple[str, Job, str, str]
 
 
 def probe(path: str) -> Steps:
@@ -70,16 +71,17 @@ def recover_claim(me: str, claim: str, rules: Rules, foreign: bool) -> Steps:
     if (yield Sub(probe, (f"{owner}/{name.slot}.lock",))) == "held":
         return ()
     if rules.recovery == "in-place":
-        return (yield Sub(settle, (me, claim, rules, False, None)))
+        return (yield Sub(settle, (me, claim, rules, ("lost", ""), None)))
     asked = yield calls.exists(f"{owner}/cancel.{name.job}")
     asked = asked or name.slot == CANCELLED
+    why = yield Sub(_how_it_ended, (owner, claim, asked, rules))
     if rules.fence and not is_own:
         may_live = foreign or (yield Sub(probe, (f"{owner}/lock",))) != "free"
         if may_live and (yield Sub(remove_directory, (owner,))) == "ENOTEMPTY":
             return ()
     mine = str(name._replace(worker=me, slot=_slot(name, asked, rules)))
     if (yield calls.rename(f"processing/{claim}", f"processing/{mine}")) == "ok":
-        return (yield Sub(settle, (me, mine, rules, asked, None if rules.reread else job)))
+        return (yield Sub(settle, (me, mine, rules, why, None if rules.reread else job)))
     return ()
 
 
@@ -93,10 +95,22 @@ def _slot(name: Name, asked: bool, rules: Rules) -> str:
     return CANCELLED if asked and rules.request_carried else LOST
 
 
-def settle(me: str, mine: str, rules: Rules, asked: bool, job: Any) -> Steps:
+def _how_it_ended(owner: str, claim: str, asked: bool, rules: Rules) -> Steps:
+    """Say how a run is to be recorded: as its worker has written, if it came to that.
+
+    It is read before the takeover: after it, somebody may sweep the directory.
+    """
+    written = yield calls.read(f"{owner}/{claim}.outcome")
+    if written is not None and outcome.recorded(written, claim, rules):
+        return written.history[-1].outcome, written.history[-1].not_before
+    return ("cancelled" if asked else "lost"), ""
+
+
+def settle(me: str, mine: str, rules: Rules, why: Tuple[str, str], job: Any) -> Steps:
     """Finish a claim taken over, or return it to be recorded, by what is in the file now.
 
     Args:
+        why: how it is to be recorded, and when an interrupted one waited.
         job: what was in the file before, where the plainer rule goes by that.
     """
     name = parse(mine)
@@ -110,7 +124,7 @@ def settle(me: str, mine: str, rules: Rules, asked: bool, job: Any) -> Steps:
     elif outcome.is_half_written(job) or (name.slot == CHANGE and rules.change == "goes-back"):
         yield Sub(outcome.give_back, (mine, "", rules))
     else:
-        return ((mine, job, "cancelled" if asked else "lost"),)
+        return ((mine, job, *why),)
     return ()
 
 

@@ -23,7 +23,7 @@ class Rules:
     fence: bool = True  # a claim without a worker's directory: make sure of that first
     rename_new: str = "atomic"  # or "link-unlink", the stand-in where NOREPLACE is lacking
     interrupted: str = "moves-back"  # or "counts": recovery takes it for a failure
-    request_deleted: str = "at-once"  # after the move, before all else; or "some-time-after"
+    request_deleted: str = "before-move"  # and after the record; or "after-move"
     request_carried: bool = True  # the name of a claim taken over says that a cancel was asked for
     change: str = "goes-back"  # or "lost": the claim of a command line that died, see `names`
     give_back: str = "taken-over"  # or "directly": what ran nothing is not taken over first

@@ -8,7 +8,7 @@ from .names import parse
 from .words import Step, in_order, moved, word
 
 _MOVES = ("rename", "rename_new", "rename_unheard", "link")
-_SINGLE = ("create", "unlink", "unlink_at_once", "mkdir", "rmdir")
+_SINGLE = ("create", "unlink", "mkdir", "rmdir")
 
 
 def steps_of(state: State, me: str, dead: str = "") -> List[Step]:
@@ -46,7 +46,7 @@ class _Script:
             what = "rename" if what == "rename_unheard" else what
             self._say(what, *args, when=moved(*args, parse))
         elif what in _SINGLE and answer in ("ok", None):
-            self._say(what.replace("_at_once", ""), args[0])
+            self._say(what, args[0])
         elif what == "open_lock" and answer is not None:
             self._opened[answer] = args[0]
             self._say("open" if args[0] in existed else "create", args[0])

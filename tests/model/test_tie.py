@@ -105,12 +105,10 @@ def test_every_move_that_the_code_knows_is_compared(clock, monkeypatch, tmp_path
 # ---- negative controls: who swaps, adds or leaves out a step is seen
 
 
-def _moves_before_it_records(self, worker_dir, records, done, sync):
-    for record in records:
-        name = self.finish_move(record.claim, record.state, record.stamp, record.attempt)
-        worker_dir.write("0.outcome", record.data, sync=sync)
-        worker_dir.rename("0.outcome", self.dir(record.state), str(name))
-        done[record.claim] = name
+def _moves_before_it_records(self, worker_dir, record):
+    name = self.finish_move(record.claim, record.state, record.stamp, record.attempt)
+    worker_dir.rename("0.outcome", self.dir(record.state), str(name))
+    return name
 
 
 def _lets_go_first(self, durability):

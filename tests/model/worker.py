@@ -80,8 +80,8 @@ def one_round(me: str, rules: Rules, plan: Plan, known: Tuple[str, ...]) -> Step
         taken = yield Sub(recovery.recover, (me, rules, plan.foreign, known))
     if plan.sweeps:
         yield Sub(recovery.sweep, (me, rules, plan.slow_listing))
-    for mine, job, why in taken:  # only now: a takeover needs the dead worker's directory no more
-        yield Sub(outcome.record_and_finish, (me, mine, job, why, rules))
+    for mine, job, why, back_to in taken:  # only now: the dead worker's directory may have gone
+        yield Sub(outcome.record_and_finish, (me, mine, job, why, rules, back_to))
     if plan.adopts:
         yield Sub(adoption.adopt_all, (me, rules))
     if plan.claims:
@@ -191,21 +191,14 @@ def see_through(
         if result == "killed":
             result = "interrupted" if plan.stops_now else "cancelled"
     back_to = old.time if result == "interrupted" else ""
-    answer = yield Sub(outcome.record_and_finish, (me, mine, job, result, rules, back_to))
-    yield Sub(let_go, (descriptor, request if result == "cancelled" else "", rules))
+    settled = request if result == "cancelled" else ""
+    answer = yield Sub(
+        outcome.record_and_finish, (me, mine, job, result, rules, back_to, settled)
+    )
+    yield calls.close(descriptor)
+    if settled and rules.request_deleted == "after-move":
+        yield calls.unlink(settled)
     return "leave" if answer == "lost" or plan.stops_now else ()
-
-
-def let_go(descriptor: str, request: str, rules: Rules) -> Steps:
-    """Let a slot go, and delete the request that its run has settled.
-
-    The worker does nothing else before that, so it cannot have claimed the job again in between;
-    who else may have claimed it has no such request.
-    """
-    at_once = rules.request_deleted == "at-once"
-    yield calls.close_at_once(descriptor) if at_once else calls.close(descriptor)
-    if request:
-        yield calls.unlink_at_once(request) if at_once else calls.unlink(request)
 
 
 def drop_stale_requests(me: str) -> Steps:

@@ -12,6 +12,9 @@ import socket
 from typing import Callable, Optional
 
 
+_WAKE = b"\0"  # no signal has this number; the bytes of signals come here as well
+
+
 class Bell:
     """A selector with a doorbell."""
 
@@ -24,9 +27,16 @@ class Bell:
         self._rang = False
 
     def ring(self) -> None:
-        """Wake the sleeper; ringing a bell that rings already changes nothing."""
+        """Wake the sleeper: somebody is there; ringing a bell that rings already changes nothing."""
+        self._send(b"!")
+
+    def wake(self) -> None:
+        """Wake the sleeper for what it has asked for itself: nobody is there."""
+        self._send(_WAKE)
+
+    def _send(self, what: bytes) -> None:
         try:
-            self._outside.send(b"!")
+            self._outside.send(what)
         except (BlockingIOError, OSError):
             pass  # it rings already, or nobody sleeps here any more
 
@@ -53,10 +63,12 @@ class Bell:
             key.data()
 
     def _hear(self) -> None:
-        self._rang = True
         try:
-            while self._inside.recv(4096):
-                pass
+            while True:
+                heard = self._inside.recv(4096)
+                if not heard:
+                    return
+                self._rang = self._rang or heard.strip(_WAKE) != b""  # signals ring too
         except BlockingIOError:
             pass  # silent again
 

@@ -22,10 +22,10 @@ def at_once(work: Work) -> None:
 
 
 class Scribe:
-    """A thread that does pieces of work in their order, and rings after each."""
+    """A thread that does pieces of work in their order, and wakes who waits for each."""
 
-    def __init__(self, ring: Callable[[], None]) -> None:
-        self._ring = ring
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
         self._works: queue.SimpleQueue[Optional[Work]] = queue.SimpleQueue()
         # A daemon: a disk that never answers must not keep a worker from being lost.
         self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
@@ -46,4 +46,4 @@ class Scribe:
             if work is None:
                 return
             work()
-            self._ring()
+            self._wake()

@@ -77,7 +77,7 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
     own = lease.Lease.start(
         spool.dir, {"count": count, "started_at": instants.to_rfc3339(instants.now())}
     )
-    scribe = Scribe(bell.ring)
+    scribe = Scribe(bell.wake)
     try:
         watcher.start()
         executor = LocalExecutor(

@@ -192,9 +192,7 @@ def see_through(
             result = "interrupted" if plan.stops_now else "cancelled"
     back_to = old.time if result == "interrupted" else ""
     settled = request if result == "cancelled" else ""
-    answer = yield Sub(
-        outcome.record_and_finish, (me, mine, job, result, rules, back_to, settled)
-    )
+    answer = yield Sub(outcome.record_and_finish, (me, mine, job, result, rules, back_to, settled))
     yield calls.close(descriptor)
     if settled and rules.request_deleted == "after-move":
         yield calls.unlink(settled)

@@ -45,10 +45,14 @@ class Try(NamedTuple):
     seconds: float
 
 
+PLAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "plain")
+
+
 def prepare(operation: Operation, top: str, first: str = "") -> Prepared:
     """Prepare an operation's spool, and run it once on a copy, traced whole and unharmed."""
+    first = first or PLAIN
     base = os.path.join(top, operation.name.replace(" ", "-").replace(",", ""))
-    template = Place(base, "")
+    template = Place(base, PLAIN)
     os.mkdir(base)
     operation.prepare(template)
     copy = _copy(template, base + ".0")._replace(first=first)

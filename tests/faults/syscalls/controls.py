@@ -17,7 +17,9 @@ from . import campaign, plan
 from .operations import OPERATIONS
 from .plan import AFTER, BEFORE, Case
 
-_SITE = """from tests.faults.syscalls import controls
+_SITE = """import runpy
+from tests.faults.syscalls import campaign, controls
+runpy.run_path(campaign.PLAIN + "/sitecustomize.py")
 controls.spoil({name!r})
 """
 _spoiled: List[contextlib.AbstractContextManager] = []
@@ -30,7 +32,7 @@ class Control(NamedTuple):
     operation: str
     calls: Sequence[str]
     most: int = 6
-    since: str = ""  # only from the first call of this name on
+    since: str = ""  # only from the first call on that has this in it
     within: str = ""  # only in this directory
     in_recovery: bool = False  # the worker that recovers is the worse one
 
@@ -46,7 +48,7 @@ CONTROLS = [
         "what is left of a run is not ended",
         "be cancelled",
         ["close", "write", "openat"],
-        since="vfork",
+        since="CLONE_VFORK",
         in_recovery=True,
     ),
     Control("a kernel that drops four bytes", "enqueue 3", ["write"]),
@@ -104,7 +106,7 @@ def caught(control: Control) -> int:
 
 def _chosen(control: Control, cases: List[Case]) -> List[Case]:
     if control.since:
-        first = next(at for at, case in enumerate(cases) if case.call == control.since)
+        first = next(at for at, case in enumerate(cases) if control.since in case.text)
         cases = cases[first + 1 :]
     return [
         case

@@ -78,7 +78,9 @@ def _lost(place: Place) -> None:
     command = strace(kill, out) + place.command("worker", "start", "--drain")
     subprocess.run(command, env=place.environment(), capture_output=True, timeout=DEADLINE)
     place.spoolq("enqueue", job("j2"))
-    kill = ["-e", "trace=vfork", "-e", "inject=vfork:signal=SIGKILL:when=1"]
+    # The first call in logs/ makes the log: the command starts after that.
+    kill = ["-P", os.path.join(place.spool, "logs"), "-e", "trace=openat"]
+    kill += ["-e", "inject=openat:signal=SIGKILL:when=1"]
     # The second worker would move the first one's claim; it is killed before it looks that far.
     kept = os.path.join(place.spool, "processing")
     aside = os.path.join(place.top, "aside")

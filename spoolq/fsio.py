@@ -161,11 +161,7 @@ class Dir:
     # --- making -----------------------------------------------------------------------------------
 
     def create(self, name: str) -> int:
-        """Create a new file and return its descriptor, open for reading and writing.
-
-        Raises:
-            FileExistsError: the name is taken, if only by a dangling link.
-        """
+        """Create a new file, open for reading and writing; FileExistsError even by a dangling link."""
         descriptor = os.open(self.name(name), _CREATE, self.file_mode, **self._at)
         try:
             self._adopt(descriptor)
@@ -176,11 +172,7 @@ class Dir:
         return descriptor
 
     def make_dir(self, name: str) -> None:
-        """Make a directory that has this one's owner and the mode that goes with `file_mode`.
-
-        Raises:
-            FileExistsError: the name is taken.
-        """
+        """Make a directory that has this one's owner and the mode that goes with `file_mode`."""
         os.mkdir(self.name(name), 0o700, **self._at)
         if platform.HAS_DIR_FD:
             try:

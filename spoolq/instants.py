@@ -30,7 +30,7 @@ def now() -> datetime:
 
 def to_stamp(instant: datetime) -> str:
     """Return the stamp of an aware instant."""
-    utc = instant.astimezone(timezone.utc)
+    utc = instant if instant.tzinfo is timezone.utc else instant.astimezone(timezone.utc)
     return (
         f"{utc.year:04}{utc.month:02}{utc.day:02}T"
         f"{utc.hour:02}{utc.minute:02}{utc.second:02}{utc.microsecond:06}Z"
@@ -76,6 +76,11 @@ def from_rfc3339(text: str) -> datetime:
     Raises:
         ValueError: it is not RFC 3339, has no offset, or names no instant between year 1 and 9999.
     """
+    if len(text) == 27 and text[26] == "Z" and text[10] == "T" and text.isascii():
+        try:  # as spoolq itself writes them
+            return datetime.fromisoformat(text[:26] + "+00:00")
+        except ValueError:
+            pass  # a leap second, or none at all
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise ValueError("not a time with an offset, such as 2026-11-24T18:00:00+01:00")

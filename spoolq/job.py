@@ -25,6 +25,7 @@ DERIVED = ("state", "attempts", "not_before", "updated_at")
 CANCELLED = "cancelled"
 INTERRUPTED = "interrupted"
 LOST = "worker lost"
+_MOST_OF_A_CHAR = 12  # bytes that it takes when it is escaped
 
 Entry = Dict[str, Any]
 Fields = Dict[str, Any]
@@ -129,6 +130,8 @@ class Job:
 
 
 def _within(history: List[Entry], bound: int) -> List[Entry]:
+    if len(history) == 1 and len(history[0].get("output", "")) * _MOST_OF_A_CHAR < bound // 2:
+        return history  # as nearly always: none of it has to be measured
     sizes = [len(strictjson.dump_object(entry)) + 8 for entry in history]
     for index in range(len(history) - 1):
         if sum(sizes) <= bound:

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+import time
 from typing import TYPE_CHECKING, List, NamedTuple, Optional, TextIO
 
 from spoolq.errors import InvalidJob
@@ -104,12 +105,13 @@ def tail(logs: Dir, name: LogName, count: int) -> str:
 def configure(stream: Optional[TextIO] = None, *, verbose: bool = False) -> None:
     """Send spoolq's own log lines to a stream: time, level, text; control characters escaped."""
     handler = _Lines(stream or sys.stderr)
-    handler.setFormatter(_OneLine("%(asctime)s %(levelname)-7s %(message)s"))
+    handler.setFormatter(_OneLine())
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
     # What no line shows need not be found out for each of them: a third of the cost of a line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    setattr(logging, "_srcfile", None)  # as logging's own guide says it, "Optimization"
 
 
 if TYPE_CHECKING:
@@ -129,7 +131,15 @@ class _Lines(_Stream):
 class _OneLine(logging.Formatter):
     """Names and commands are hostile: nothing of them may move the terminal's cursor."""
 
+    _second = -1
+    _time = ""
+
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        second = int(record.created)
+        if second != self._second:
+            self._second = second
+            self._time = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+        what = super().format(record) if record.exc_info else record.getMessage()
+        text = f"{self._time},{record.msecs:03.0f} {record.levelname:<7} {what}"
         lines = text.split("\n") if record.exc_info else [text]
         return "\n".join(map(printable, lines))

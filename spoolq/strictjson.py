@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Any, Dict, Iterator, List, NoReturn, Optional, Tuple
 
 from spoolq.errors import InvalidJob, Path
@@ -70,7 +71,7 @@ def dump_object(fields: Dict[str, Any]) -> bytes:
             entries = ",\n".join("    " + _dump(entry) for entry in value)
             lines.append(f'  "history": [\n{entries}\n  ]')
         else:
-            lines.append(f"  {_dump(key)}: {_dump(value)}")
+            lines.append(f"  {_key(key)}: {_dump(value)}")
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode("utf-8")
 
 
@@ -85,6 +86,9 @@ def _dump(value: Any) -> str:
         return text
     text.encode("utf-8")  # half a surrogate pair is refused; escaped, it would pass
     return _escaped(value)
+
+
+_key = lru_cache(maxsize=64)(_dump)  # there are few, and they come back in every job
 
 
 def place(text: str, path: Path) -> Tuple[int, int]:

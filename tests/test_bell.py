@@ -32,6 +32,17 @@ def test_it_rang_once_however_often_it_was_rung(bell):
     assert not bell.rang()
 
 
+def test_who_is_woken_for_what_it_asked_for_does_not_take_it_for_a_ring(bell):
+    bell.wake()
+    bell.wait(None)
+    assert not bell.rang()
+    bell.wake()
+    bell.ring()
+    bell.wake()
+    bell.wait(None)
+    assert bell.rang()
+
+
 def test_a_silent_bell_sleeps_no_longer_than_asked(bell):
     bell.wait(0)
     assert not bell.rang()

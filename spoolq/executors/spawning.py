@@ -1,9 +1,10 @@
 """Starts the process of a run, by the shorter way where that does all that is asked.
 
 `posix_spawn` holds the worker up for a third of the time that subprocess.Popen takes (170 against
-535 µs, tests/benchmarks). It cannot change the directory, and closes nothing: what the command
-must not inherit has to be close-on-exec, which all is that Python opens;
-`platform.keep_from_commands` sees to the rest.
+535 µs, tests/benchmarks). It closes nothing: what the command must not inherit has to be
+close-on-exec, which all is that Python opens; `platform.keep_from_commands` sees to the rest. And
+it changes no directory, so the worker goes there for that moment: it names files of its own by
+their directories' descriptors, or whole.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import errno
 import os
 import signal
 import subprocess
+import threading
+from functools import lru_cache
 from typing import Any, Dict, List, Optional, Protocol
 
 from spoolq import platform
@@ -45,8 +48,15 @@ def start(
     Raises:
         OSError, ValueError: it cannot be started; `filename` is the directory if that is to blame.
     """
-    if cwd is None and _CAN_SPAWN and min(stdin, output, inherit) > 2:
-        return _Spawned(_spawn(words, environment, stdin, output, inherit))
+    home = _home() if _CAN_SPAWN and min(stdin, output, inherit) > 2 else None
+    if home is not None:
+        try:
+            if cwd is not None:
+                os.chdir(cwd)
+            return _Spawned(_spawn(words, environment, stdin, output, inherit))
+        finally:
+            if cwd is not None:
+                os.fchdir(home)
     return subprocess.Popen(
         words,
         stdin=stdin,
@@ -59,27 +69,46 @@ def start(
 
 
 class _Spawned:
-    """A child of this process; nobody else waits for it."""
+    """A child of this process; two threads may wait for it."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._code: Optional[int] = None
+        self._lock = threading.Lock()
 
     def poll(self) -> Optional[int]:
-        return self._look(os.WNOHANG)
+        with self._lock:
+            if self._code is None:
+                try:
+                    pid, status = os.waitpid(self.pid, os.WNOHANG)
+                except ChildProcessError:  # who has waited for it kept its code: no success is told
+                    pid, status = self.pid, _UNKNOWN
+                if pid and os.WIFSIGNALED(status):
+                    self._code = -os.WTERMSIG(status)
+                elif pid:
+                    self._code = os.WEXITSTATUS(status)
+            return self._code
 
     def wait(self) -> int:
-        code = self._look(0)
+        try:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)  # its code stays for `poll`
+        except ChildProcessError:
+            pass  # the other thread has it
+        code = self.poll()
         assert code is not None
         return code
 
-    def _look(self, options: int) -> Optional[int]:
-        if self._code is None:
-            pid, status = os.waitpid(self.pid, options)
-            if pid:
-                died = os.WIFSIGNALED(status)
-                self._code = -os.WTERMSIG(status) if died else os.WEXITSTATUS(status)
-        return self._code
+
+_UNKNOWN = 255 << 8  # as waitpid tells an exit code of 255
+
+
+@lru_cache(maxsize=None)
+def _home() -> Optional[int]:
+    """Open the directory that this process was started in; None where that cannot be."""
+    try:
+        return os.open(".", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def _can_spawn() -> bool:

@@ -183,6 +183,14 @@ def test_a_command_runs_in_its_directory(bench, tmp_path):
     assert bench.output_of("pwd -P", cwd=str(tmp_path)) == f"{os.path.realpath(tmp_path)}\n"
 
 
+def test_a_worker_stays_where_it_is_whatever_directory_its_commands_run_in(bench, tmp_path):
+    here = os.getcwd()
+    bench.await_end(bench.start("true", cwd=str(tmp_path)))
+    bench.await_end(bench.start("true", cwd=str(tmp_path / "none")))
+    bench.await_end(bench.start([str(tmp_path / "no program")], cwd=str(tmp_path)))
+    assert os.getcwd() == here
+
+
 def test_a_command_inherits_its_slots_lock_and_nothing_else(bench):
     run = bench.start(["ls", "-l", "/proc/self/fd"])
     bench.await_end(run)

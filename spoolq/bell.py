@@ -11,7 +11,6 @@ import signal
 import socket
 from typing import Callable, Optional
 
-
 _WAKE = b"\0"  # no signal has this number; the bytes of signals come here as well
 
 
@@ -27,7 +26,7 @@ class Bell:
         self._rang = False
 
     def ring(self) -> None:
-        """Wake the sleeper: somebody is there; ringing a bell that rings already changes nothing."""
+        """Wake the sleeper: somebody is there. To ring while it rings changes nothing."""
         self._send(b"!")
 
     def wake(self) -> None:

@@ -161,7 +161,7 @@ class Dir:
     # --- making -----------------------------------------------------------------------------------
 
     def create(self, name: str) -> int:
-        """Create a new file, open for reading and writing; FileExistsError even by a dangling link."""
+        """Create a new file, open to read and write; a name that is taken is refused, links too."""
         descriptor = os.open(self.name(name), _CREATE, self.file_mode, **self._at)
         try:
             self._adopt(descriptor)

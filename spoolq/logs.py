@@ -111,7 +111,7 @@ def configure(stream: Optional[TextIO] = None, *, verbose: bool = False) -> None
     logger.propagate = False
     # What no line shows need not be found out for each of them: a third of the cost of a line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    setattr(logging, "_srcfile", None)  # as logging's own guide says it, "Optimization"
+    logging._srcfile = None  # by its own guide, "Optimization"
 
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 import threading
 from functools import lru_cache
 from typing import Any, Dict, List, Optional, Protocol
@@ -90,10 +91,11 @@ class _Spawned:
             return self._code
 
     def wait(self) -> int:
-        try:
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)  # its code stays for `poll`
-        except ChildProcessError:
-            pass  # the other thread has it
+        if sys.platform == "linux":  # as `_CAN_SPAWN` says
+            try:
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)  # its code stays for `poll`
+            except ChildProcessError:
+                pass  # the other thread has it
         code = self.poll()
         assert code is not None
         return code

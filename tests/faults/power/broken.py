@@ -30,11 +30,24 @@ def _whole():
     platform.is_btrfs = lambda descriptor: False
 
 
+def _whole_before():
+    """Sync outcomes by themselves on btrfs, and all of it only after the move."""
+    honest = fsio.Dir.sync_all_of_btrfs
+
+    def only_after(self):
+        if "/workers/" not in self.path:
+            return honest(self)
+        return False
+
+    fsio.Dir.sync_all_of_btrfs = only_after
+
+
 RULES = {
     "no-file-sync": _file,
     "no-directory-sync": _directory,
     "no-record-sync": _record,
     "no-whole-sync": _whole,
+    "no-whole-sync-before": _whole_before,
 }
 
 if __name__ == "__main__":

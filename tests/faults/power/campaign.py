@@ -23,7 +23,8 @@ class Task(NamedTuple):
     """What to record and how much of it to judge.
 
     `quota` states are chosen at random, all if 0; `until_caught` ends with the first violation,
-    as is enough for a negative control; every `real`-th state is recovered by a real worker.
+    as is enough for a negative control; every `real`-th state is recovered by a real worker; a
+    `neighbour` writes and syncs on the same disk all the time.
     """
 
     filesystem: str
@@ -35,6 +36,7 @@ class Task(NamedTuple):
     real: int = 20
     until_caught: bool = False
     batch: int = 40
+    neighbour: bool = False
 
 
 class Result(NamedTuple):
@@ -62,7 +64,13 @@ class Bench:
         os.mkdir(self._mount)
         self.promises = machine.record(
             machine.Guest(
-                task.filesystem, task.discipline, "log", task.rounds, task.turn, task.batch
+                task.filesystem,
+                task.discipline,
+                "log",
+                task.rounds,
+                task.turn,
+                task.batch,
+                task.neighbour,
             ),
             directory,
         )

@@ -97,6 +97,7 @@ class Guest(NamedTuple):
     rounds: int = 1
     turn: int = 0
     batch: int = 40
+    neighbour: bool = False
 
 
 def boot(guest: Guest, directory: str, *images: str) -> "subprocess.Popen[bytes]":
@@ -109,6 +110,7 @@ def boot(guest: Guest, directory: str, *images: str) -> "subprocess.Popen[bytes]
         "rounds": guest.rounds,
         "turn": guest.turn,
         "batch": guest.batch,
+        "neighbour": int(guest.neighbour),
         "python": sys.executable,
         "path": library,
         "script": HERE / "workload.py",

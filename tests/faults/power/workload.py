@@ -168,12 +168,14 @@ def main():
     last = turn + rounds
     gone = threading.Event()
     other = threading.Thread(target=neighbour, args=(guest.path + ".neighbour", gone))
-    other.start()
+    if int(os.environ["POWER_NEIGHBOUR"]):
+        other.start()
     while not rounds or turn < last:
         one_round(guest, turn, int(os.environ["POWER_BATCH"]))
         turn += 1
     gone.set()
-    other.join()
+    if other.is_alive():
+        other.join()
 
 
 if __name__ == "__main__":

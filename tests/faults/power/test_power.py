@@ -72,9 +72,9 @@ def test_random_subsets_keep_what_a_prefix_never_has():
 
 def test_every_control_is_a_rule_of_the_worse_spoolq():
     """Long campaigns try each rule on each filesystem, short ones each rule somewhere."""
-    rules = {"no-file-sync", "no-directory-sync", "no-record-sync"}
+    rules = {"no-file-sync", "no-directory-sync", "no-record-sync", "no-whole-sync"}
     short = {task.discipline for task in plan.short(machine.FILESYSTEMS) if task.until_caught}
     long = [task for task in plan.long(machine.FILESYSTEMS) if task.until_caught]
     assert short == rules
-    assert {task.discipline for task in long} == rules
-    assert len(long) == len(rules) * len(machine.FILESYSTEMS)
+    assert {task.discipline for task in long} == rules | {"no-whole-sync-before"}
+    assert len(long) == (len(rules) + 1) * len(machine.FILESYSTEMS)

@@ -72,7 +72,9 @@ class Worker:
         self._outcomes = Outcomes(spool, own, chance, write)
         self._next_tick = 0.0
         self._hold_off_until = 0.0
+        self._write = write
         self._unsynced_claims = False
+        self._claims_error: Optional[OSError] = None
         self._recovers = True  # the last recovery did not fail
         self._complaints: Dict[str, float] = {}  # what was said in the last minute, and when
         self._stopping = False
@@ -186,7 +188,16 @@ class Worker:
     def _sync_claims(self) -> None:
         if self._unsynced_claims and self._live.current.durability == "full":
             self._unsynced_claims = False
+            self._write(self._sync_processing)
+        error, self._claims_error = self._claims_error, None
+        if error is not None:
+            raise error
+
+    def _sync_processing(self) -> None:
+        try:
             self._spool.dir("processing").sync_moves()
+        except OSError as error:  # for the loop to tell
+            self._claims_error = error
 
     def _recover(self) -> bool:
         settings = self._live.current

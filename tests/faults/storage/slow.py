@@ -1,5 +1,6 @@
 """A disk that takes its time: syncs of many seconds hold a worker up, and lose nothing."""
 
+import glob
 import json
 import re
 import time
@@ -68,13 +69,13 @@ def _runs_of(spool: str, workers: List[str]) -> List[int]:
     return [sum(run["worker"] == worker for run in runs) for worker in workers]
 
 
-#: In one turn the loop waits for at most the outcomes of four slots, the three places that they go
-#: to and the claims; an end takes a turn each for the look, TERM, KILL and the record.
-_LATEST = 4 * (4 + 3 + 1)
+#: Syncs until an end is on disk: what is being written, up to four outcomes and three places, then
+#: as much for the batch that the end is in, and the claims in between.
+_LATEST = 2 * (4 + 3) + 1
 
 
 def _late_and_right(bench: Bench) -> None:
-    """The loop waits for its syncs, so timeouts, cancels and stops come late, and all come."""
+    """Nothing waits for a sync but what is told of the disk: starts and ends come at once."""
     place, seconds = bench.place, 10.0
     place.make()
     worker = place.start("worker", "start", "--count", "4", within=slowly(seconds))
@@ -91,15 +92,17 @@ def _late_and_right(bench: Bench) -> None:
         bench.check(wait_for(lambda: all(map(place.noted, ids)), 60), "the jobs do not start")
         ids += place.enqueue([job("later", "true; ")])
         began = time.monotonic()
-        _in_time(bench, "the next start", lambda: place.noted("later"), seconds)
+        _at_once(bench, "the next start", lambda: place.noted("later"), seconds)
         asks = place.start("cancel", "waits", log="cancel.log")
+        _at_once(bench, "the end of what is cancelled", lambda: not _runs("waits"), seconds)
         _in_time(bench, "the cancel", lambda: asks.poll() is not None, seconds)
         _in_time(bench, "the timeout", lambda: _is_dead(bench, "timed"), seconds)
         bench.count("seconds that a timeout of 2 took", round(time.monotonic() - began))
         bench.check(asks.poll() == 0, f"cancel: {asks.poll()}: {place.said('cancel.log')}")
         end(asks)
-        place.spoolq("worker", "stop")
+        asks = place.start("worker", "stop", log="stop.log")
         _in_time(bench, "the stop", lambda: worker.poll() is not None, seconds)
+        end(asks)
     finally:
         end(worker)
     found = bench.settled(ids)
@@ -114,6 +117,25 @@ def _late_and_right(bench: Bench) -> None:
 
 def _is_dead(bench: Bench, job_id: str) -> bool:
     return any(job_id in name for name in bench.place.names("dead"))
+
+
+def _runs(job_id: str) -> bool:
+    """Say whether a process of this job's run is there, whatever the disk knows of it."""
+    mark = f"\0SPOOLQ_JOB_ID={job_id}\0".encode("ascii")
+    for environ in glob.glob("/proc/[0-9]*/environ"):
+        try:
+            with open(environ, "rb") as file:
+                if mark in b"\0" + file.read():
+                    return True
+        except OSError:
+            continue  # it has ended
+    return False
+
+
+def _at_once(bench: Bench, what: str, has_come: Callable[[], object], seconds: float) -> None:
+    """See that something comes sooner than one sync ends that was begun now."""
+    came = wait_for(has_come, seconds)
+    bench.check(came, f"{what} waits for a sync: {bench.place.said()[-800:]}")
 
 
 def _in_time(bench: Bench, what: str, has_come: Callable[[], object], seconds: float) -> None:

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from spoolq import platform, trust
+from spoolq import platform, rights, trust
 from spoolq.errors import UnsafeSpool
 from spoolq.layout import DIRECTORIES
 from tests.users import NUMBER, ROOT, home, run_as  # noqa: F401
@@ -54,11 +54,11 @@ def test_what_everybody_may_write_is_refused_with_the_chmod_that_mends_it(place,
 def test_what_a_group_may_write_is_refused_unless_it_is_the_owners_own(place, name, monkeypatch):
     path = (place / name).resolve()
     path.chmod(0o770)
-    monkeypatch.setattr(platform, "_is_private_group", lambda gid, uid: False)
+    monkeypatch.setattr(rights, "_is_private_group", lambda gid, uid: False)
     error = refusal(place)
     assert f"{path} can be written by group" in str(error)
     assert error.hint == f"chmod g-w {shlex.quote(str(path))}"
-    monkeypatch.setattr(platform, "_is_private_group", lambda gid, uid: True)
+    monkeypatch.setattr(rights, "_is_private_group", lambda gid, uid: True)
     require_safe(place)
 
 
@@ -94,7 +94,7 @@ def test_a_link_that_led_elsewhere_when_the_spool_was_opened_is_refused(place, t
 
 
 def test_the_named_group_may_write_in_the_spool_and_not_above_it(place, monkeypatch):
-    monkeypatch.setattr(platform, "_is_private_group", lambda gid, uid: False)
+    monkeypatch.setattr(rights, "_is_private_group", lambda gid, uid: False)
     monkeypatch.setattr(platform, "group_id", lambda name: place.stat().st_gid)
     for name in (".", "pending"):
         (place / name).chmod(0o2770)
@@ -105,7 +105,7 @@ def test_the_named_group_may_write_in_the_spool_and_not_above_it(place, monkeypa
 
 
 def test_another_group_than_the_named_one_is_refused(place, monkeypatch):
-    monkeypatch.setattr(platform, "_is_private_group", lambda gid, uid: False)
+    monkeypatch.setattr(rights, "_is_private_group", lambda gid, uid: False)
     monkeypatch.setattr(platform, "group_id", lambda name: place.stat().st_gid + 1)
     (place / "pending").chmod(0o770)
     refusal(place, "batch")

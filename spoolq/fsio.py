@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Collection, Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from spoolq import platform
 from spoolq.errors import InvalidJob
@@ -125,10 +125,7 @@ class Dir:
         return True
 
     def open_file(self, name: str) -> int:
-        """Open a regular file for reading, without following a link or waiting on a FIFO.
-
-        Raises InvalidJob or OSError as `read` does.
-        """
+        """Open a regular file to read, following no link, waiting on no FIFO; errors as `read`."""
         _refuse_irregular(self.stat(name))  # before the open: opening a device has effects
         descriptor = os.open(self.name(name), os.O_RDONLY | platform.SAFE_OPEN, **self._at)
         try:
@@ -353,11 +350,11 @@ def write_together(directory: Dir, files: Dict[str, bytes], *, sync: bool) -> No
             made.append(name)
             try:
                 write_all(descriptor, data)
-                if sync and len(files) < _SYNC_TOGETHER:
+                if sync and len(files) == 1:
                     sync_data(descriptor)
             finally:
                 os.close(descriptor)
-        if sync and len(files) >= _SYNC_TOGETHER:
+        if sync and len(files) > 1:
             sync_together(directory, made)
     except BaseException:
         for name in made:
@@ -365,24 +362,29 @@ def write_together(directory: Dir, files: Dict[str, bytes], *, sync: bool) -> No
         raise
 
 
-def sync_together(directory: Dir, names: Collection[str]) -> None:
+def sync_together(directory: Dir, names: Sequence[str]) -> None:
     """Make the data of files durable that have been written, with as few syncs as may be.
+
+    All are on their way before the first is waited for, so that one commit of the filesystem's
+    journal does for them all: 5 ms for 10 files where it was 32 (tests/benchmarks).
 
     Source: on ext4, xfs and btrfs neither fdatasync of each nor one syncfs for all, before the
     renames, lost a file in replayed power cuts; O_TMPFILE with linkat and git's batch trick do.
     """
-    if (
-        directory.fd >= 0
-        and len(names) >= _SYNC_TOGETHER
-        and platform.sync_filesystem(directory.fd)
-    ):
+    is_many = len(names) >= _SYNC_TOGETHER and directory.fd >= 0
+    if is_many and platform.sync_filesystem(directory.fd):
         return
-    for name in names:
-        descriptor = directory.open_file(name)
+    for start in range(0, len(names), _SYNC_TOGETHER):
+        descriptors = []
         try:
-            sync_data(descriptor)
+            for name in names[start : start + _SYNC_TOGETHER]:
+                descriptors.append(directory.open_file(name))
+                platform.begin_writing_out(descriptors[-1])
+            for descriptor in descriptors:
+                sync_data(descriptor)
         finally:
-            os.close(descriptor)
+            for descriptor in descriptors:
+                os.close(descriptor)
 
 
 def _refuse_irregular(info: os.stat_result) -> None:

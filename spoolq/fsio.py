@@ -378,7 +378,7 @@ def sync_together(directory: Dir, names: Sequence[str]) -> None:
         descriptors = []
         try:
             for name in names[start : start + _SYNC_TOGETHER]:
-                descriptors.append(directory.open_file(name))
+                descriptors.append(directory.open_lock(name))  # Windows syncs what can be written
                 platform.begin_writing_out(descriptors[-1])
             for descriptor in descriptors:
                 sync_data(descriptor)

@@ -84,18 +84,22 @@ class Outcomes:
         record = Record(run.claim, job.to_bytes(), state, stamp, attempt, request)
         seconds = (ended.finished_at - run.claim.at).total_seconds()
         how = f"{_how(entry)} after {seconds:.3g} s"
-        self._unfinished[run.claim] = _Unfinished(record, run.slot, how)
+        self._write_down(_Unfinished(record, run.slot, how))
+
+    def _write_down(self, unfinished: _Unfinished) -> None:
+        record = unfinished.record
+        self._unfinished[record.claim] = unfinished
         # CRASH: written at once, for a worker that is killed while it waits for the disk
         # (test_a_run_that_ended_before_its_worker_was_killed_does_not_run_again).
         try:
             self._spool.write_outcome(self._lease.dir, record)
-            self._written.add(run.claim)
+            self._written.add(record.claim)
         except OSError:
             pass  # the batch tries again, and tells why it cannot be
 
     def add_taken(self, taken: Taken, settings: Settings) -> None:
         """Take a claim that was taken over from a dead worker, to be recorded."""
-        self._unfinished[taken.claim] = _Unfinished(record_of(taken, settings), None)
+        self._write_down(_Unfinished(record_of(taken, settings), None))
 
     def cancelling(self, job_id: str) -> None:
         """Note that a run is ended because a request asked for it; the request goes with it."""
@@ -184,7 +188,8 @@ class Outcomes:
         """Say whose outcomes will not be on disk, now that the worker leaves."""
         for claim, unfinished in self._unfinished.items():
             logger.warning(
-                "%s: its end could not be written (%s); the next worker takes it for lost",
+                "%s: its end (%s) is not recorded; the next worker records it if it finds it, "
+                "or takes the run for lost",
                 claim.id,
                 unfinished.how or "the end of a lost run",
             )

@@ -26,13 +26,20 @@ class Scribe:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
+        self._error: Optional[BaseException] = None
         self._works: queue.SimpleQueue[Optional[Work]] = queue.SimpleQueue()
-        # A daemon: a disk that never answers must not keep a worker from being lost.
+        # A daemon: a process that ends for another reason does not wait for the disk.
         self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
         self._thread.start()
 
     def __call__(self, work: Work) -> None:
-        """Have a piece of work done; it tells of its errors by itself."""
+        """Have a piece of work done; it tells of its errors by itself.
+
+        Raises:
+            BaseException: a former one did not, which is a bug.
+        """
+        if self._error is not None:
+            raise self._error
         self._works.put(work)
 
     def close(self) -> None:
@@ -45,5 +52,8 @@ class Scribe:
             work = self._works.get()
             if work is None:
                 return
-            work()
+            try:
+                work()
+            except BaseException as error:  # whatever it is, the loop tells it: silence would wait
+                self._error = error
             self._wake()

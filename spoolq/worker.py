@@ -73,6 +73,7 @@ class Worker:
         self._next_tick = 0.0
         self._hold_off_until = 0.0
         self._write = write
+        self._is_free_again = False  # slots stood free while too much waited for the disk
         self._unsynced_claims = False
         self._claims_error: Optional[OSError] = None
         self._recovers = True  # the last recovery did not fail
@@ -136,7 +137,9 @@ class Worker:
             self._outcomes.add(ended, self._live.current)
         if self._may_claim() and not self._guarded(self._refill):
             self._hold_off_until = self._monotonic() + TICK
+        was_behind = self._outcomes.is_behind()
         self._guarded(self._finish)
+        self._is_free_again = was_behind and not self._outcomes.is_behind()
         return bool(self._guarded(self._is_done))
 
     def _guarded(self, step: Callable[[], Optional[bool]]) -> Optional[bool]:
@@ -158,6 +161,8 @@ class Worker:
 
     def patience(self) -> float:
         """Return the seconds to sleep if nothing rings."""
+        if self._is_free_again:
+            return 0.0
         waits = [self._next_tick - self._monotonic()]
         others = (self._executor.patience(), self._recovery.patience() if self._recovers else None)
         waits += [wait for wait in others if wait is not None]

@@ -210,3 +210,31 @@ def test_the_plain_form_writes_in_the_callers_own_time():
     done = []
     at_once(lambda: done.append(instants.now()))
     assert len(done) == 1
+
+
+def test_a_claim_that_was_taken_over_is_written_down_at_once_too(spool, clock, desk):
+    """Its recoverer may be killed before its own batch begins."""
+    desk.end("a")
+    given.die(desk.own)
+    for slot in desk.slots.values():
+        locks.let_go(slot)
+    for _ in range(2):
+        recoverer = Desk(spool, clock)
+        (taken,) = Recovery(spool, recoverer.own, clock, clock.monotonic).look(SETTINGS, set())
+        recoverer.outcomes.add_taken(taken, SETTINGS)
+        given.die(recoverer.own)
+        assert taken.entry["exit_code"] == 0
+
+
+def test_a_scribe_whose_work_breaks_says_so_at_the_next_one():
+    rung = threading.Event()
+    scribe = Scribe(rung.set)
+
+    def breaks():
+        raise MemoryError("no room")
+
+    scribe(breaks)
+    assert rung.wait(60)
+    with pytest.raises(MemoryError):
+        scribe(lambda: None)
+    scribe.close()

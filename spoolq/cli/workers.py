@@ -77,8 +77,9 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
     own = lease.Lease.start(
         spool.dir, {"count": count, "started_at": instants.to_rfc3339(instants.now())}
     )
-    scribe = Scribe(bell.wake)
+    scribe = None
     try:
+        scribe = Scribe(bell.wake)
         watcher.start()
         executor = LocalExecutor(
             spool.dir, bell, config.environment(), instants.now, time.monotonic
@@ -100,7 +101,8 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
         logs.logger.info("worker %s leaves", own.name)
     finally:
         stops.ignore()
-        scribe.close()
+        if scribe is not None:
+            scribe.close()
         own.leave()
         watcher.stop()
 

@@ -15,8 +15,9 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Dict, List, Optional, Protocol
+from typing import Any, Dict, Iterator, List, Optional, Protocol
 
 from spoolq import platform
 
@@ -49,15 +50,9 @@ def start(
     Raises:
         OSError, ValueError: it cannot be started; `filename` is the directory if that is to blame.
     """
-    home = _home() if _CAN_SPAWN and min(stdin, output, inherit) > 2 else None
-    if home is not None:
-        try:
-            if cwd is not None:
-                os.chdir(cwd)
+    if _can_spawn() and min(stdin, output, inherit) > 2 and (cwd is None or _can_come_home()):
+        with _in_directory(cwd):
             return _Spawned(_spawn(words, environment, stdin, output, inherit))
-        finally:
-            if cwd is not None:
-                os.fchdir(home)
     return subprocess.Popen(
         words,
         stdin=stdin,
@@ -91,7 +86,7 @@ class _Spawned:
             return self._code
 
     def wait(self) -> int:
-        if sys.platform == "linux":  # as `_CAN_SPAWN` says
+        if sys.platform == "linux":  # as `_can_spawn` says
             try:
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)  # its code stays for `poll`
             except ChildProcessError:
@@ -104,28 +99,69 @@ class _Spawned:
 _UNKNOWN = 255 << 8  # as waitpid tells an exit code of 255
 
 
+# --- where it is started --------------------------------------------------------------------------
+
+
+@contextmanager
+def _in_directory(cwd: Optional[str]) -> Iterator[None]:
+    """Be in a directory for a moment. To come home may fail, and must not undo what was started."""
+    if cwd is None:
+        yield
+        return
+    os.chdir(cwd)
+    try:
+        yield
+    finally:
+        if not _can_come_home():
+            os.chdir("/")  # Popen, from now on: the directory may have been left for good
+
+
+def _can_come_home() -> bool:
+    """Go to the directory that this process was started in; False where that cannot be."""
+    home = _home()
+    try:
+        if home is not None:
+            os.fchdir(home)
+        return home is not None
+    except OSError:  # its mode has changed, or its server is gone
+        return False
+
+
 @lru_cache(maxsize=None)
 def _home() -> Optional[int]:
-    """Open the directory that this process was started in; None where that cannot be."""
     try:
         return os.open(".", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
 
 
+# --- how it is started ----------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=None)
 def _can_spawn() -> bool:
     """Say whether posix_spawn can do it: glibc knows sessions since 2.26, and since 2.29 takes
     close-on-exec off a descriptor that is duplicated onto itself.
+
+    A Python that was built for an older glibc knows no sessions whatever it runs on, and says so
+    before it starts anything.
     """
+    if not (platform.LINUX and hasattr(os, "posix_spawn")):
+        return False
     try:
         name, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
         major, minor = version.split(".")[:2]
-        return name == "glibc" and (int(major), int(minor)) >= (2, 29)
-    except (AttributeError, ValueError, OSError):
+        if name != "glibc" or (int(major), int(minor)) < (2, 29):
+            return False
+        os.posix_spawn("/", ["/"], {}, setsid=True)
+    except (NotImplementedError, ValueError):
         return False
+    except OSError:
+        return True  # a directory is no program
+    return True
 
 
-_CAN_SPAWN = platform.LINUX and hasattr(os, "posix_spawn") and _can_spawn()
+_OF_THE_SYSTEM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.E2BIG})
 # As Popen does it: Python ignores these, a command expects them as they are by default.
 _BY_DEFAULT = [getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)]
 
@@ -141,19 +177,19 @@ def _spawn(
         (os.POSIX_SPAWN_DUP2, output, 2),
         (os.POSIX_SPAWN_DUP2, inherit, inherit),
     ]
-    refusal = OSError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+    refusal: Optional[OSError] = None
     for path in paths:
         try:
             return os.posix_spawn(
                 path, words, environment, file_actions=actions, setsid=True, setsigdef=_BY_DEFAULT
             )
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except PermissionError as error:  # as execvp: another directory may have one that may run
-            refusal = OSError(error.errno, error.strerror, program)
         except OSError as error:
-            raise OSError(error.errno, error.strerror, program) from None
-    raise refusal
+            if error.errno in _OF_THE_SYSTEM:
+                raise OSError(error.errno, error.strerror, program) from None
+            # As Popen: another directory may have one, and the first odd answer is told.
+            if refusal is None and error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                refusal = OSError(error.errno, error.strerror, program)
+    raise refusal or OSError(errno.ENOENT, os.strerror(errno.ENOENT), program)
 
 
 def _candidates(program: str, environment: Dict[Any, Any]) -> List[str]:

@@ -84,7 +84,7 @@ def _shuts_down(disk: Callable[[Bench], ContextManager[str]], how: int) -> Calla
                 running.stays_calm()
                 words_are_clear(bench)
                 leave(bench, running)
-                running.says("its end could not be written")
+                running.says("is not recorded")
             finally:
                 running.end()
             run("umount", place.spool)

@@ -374,11 +374,12 @@ def sync_together(directory: Dir, names: Sequence[str]) -> None:
     is_many = len(names) >= _SYNC_TOGETHER and directory.fd >= 0
     if is_many and platform.sync_filesystem(directory.fd):
         return
+    opened = directory.open_lock if platform.WINDOWS else directory.open_file  # to write, there
     for start in range(0, len(names), _SYNC_TOGETHER):
         descriptors = []
         try:
             for name in names[start : start + _SYNC_TOGETHER]:
-                descriptors.append(directory.open_lock(name))  # Windows syncs what can be written
+                descriptors.append(opened(name))
                 platform.begin_writing_out(descriptors[-1])
             for descriptor in descriptors:
                 sync_data(descriptor)

@@ -50,48 +50,42 @@ def finish(me: str, claim: str, job: Job, rules: Rules) -> Steps:
     return (yield Sub(move_new, (source, target, rules)))
 
 
-def record(me: str, claim: str, job: Job, outcome: str, rules: Rules, back_to: str = "") -> Steps:
-    """Write an outcome over a claim; return the job as it is now, or None if the claim is lost.
+def write_down(
+    me: str, claim: str, job: Job, outcome: str, rules: Rules, back_to: str = ""
+) -> Steps:
+    """Write an outcome in the worker's own directory: who has lost that has lost its claims.
 
-    The file is made in the worker's own directory: who has lost that has lost its claims.
+    Returns:
+        The job as it will be; None if the claim is lost.
     """
     name = parse(claim)
     assert name is not None
     new = job.with_entry(Entry(name.attempt, name.time, outcome, back_to))
-    where = f"workers/{me}" if rules.record_in == "own" else "tmp"
-    made = f"{where}/{claim}.outcome"
-    answer = yield calls.create(made, new)
+    where = _where(me, rules)
+    answer = yield calls.create(f"{where}/{claim}.outcome", new)
     if answer == "ENOENT" and rules.directory_gone == "made-again":
         yield calls.mkdir(where)
-        answer = yield calls.create(made, new)
-    if answer != "ok":
-        return None
-    if (yield calls.rename(made, f"processing/{claim}")) != "ok":
-        return None
-    return new
+        answer = yield calls.create(f"{where}/{claim}.outcome", new)
+    return new if answer == "ok" else None
 
 
-def record_and_finish(
-    me: str,
-    claim: str,
-    job: Job,
-    outcome: str,
-    rules: Rules,
-    back_to: str = "",
-    settled: str = "",
-) -> Steps:
-    """Record an outcome, then move the job.
+def record_and_finish(me: str, claim: str, new: Job, rules: Rules, settled: str = "") -> Steps:
+    """Rename an outcome that is written down over its claim, then move the job.
 
     Args:
         settled: the cancel request that has ended the run. Once the job has moved, somebody may
             retry it and this worker claim it again, and the request is not for that run.
     """
-    new = yield Sub(record, (me, claim, job, outcome, rules, back_to))
-    if new is None:
+    made = f"{_where(me, rules)}/{claim}.outcome"
+    if new is None or (yield calls.rename(made, f"processing/{claim}")) != "ok":
         return "lost"
     if settled and rules.request_deleted == "before-move":
         yield calls.unlink(settled)
     return (yield Sub(finish, (me, claim, new, rules)))
+
+
+def _where(me: str, rules: Rules) -> str:
+    return f"workers/{me}" if rules.record_in == "own" else "tmp"
 
 
 def give_back(claim: str, old_name: str, rules: Rules) -> Steps:

@@ -82,7 +82,8 @@ def claim_and_cancel(me: str, path: str, rules: Rules) -> Steps:
     if outcome.is_half_written(job):
         yield Sub(outcome.give_back, (mine, str(old), rules))
     else:
-        yield Sub(outcome.record_and_finish, (me, mine, job, "cancelled", rules))
+        new = yield Sub(outcome.write_down, (me, mine, job, "cancelled", rules))
+        yield Sub(outcome.record_and_finish, (me, mine, new, rules))
 
 
 def cancel_by_record(me: str, path: str) -> Steps:

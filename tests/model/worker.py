@@ -1,6 +1,6 @@
 """A worker: it starts, recovers and sweeps, promotes what failed, claims, runs, finishes, stops."""
 
-from typing import NamedTuple, Tuple
+from typing import Any, NamedTuple, Tuple
 
 from . import adoption, calls, outcome, recovery, run
 from .names import TOMORROW, Job, Name, parse
@@ -78,10 +78,14 @@ def one_round(me: str, rules: Rules, plan: Plan, known: Tuple[str, ...]) -> Step
     taken: Tuple[recovery.Taken, ...] = ()
     if plan.recovers:
         taken = yield Sub(recovery.recover, (me, rules, plan.foreign, known))
+    written: Tuple[Tuple[str, Any], ...] = ()
+    for mine, job, why, back_to in taken:
+        new = yield Sub(outcome.write_down, (me, mine, job, why, rules, back_to))
+        written += ((mine, new),)
     if plan.sweeps:
         yield Sub(recovery.sweep, (me, rules, plan.slow_listing))
-    for mine, job, why, back_to in taken:  # only now: the dead worker's directory may have gone
-        yield Sub(outcome.record_and_finish, (me, mine, job, why, rules, back_to))
+    for mine, new in written:  # only now: the dead worker's directory may have gone
+        yield Sub(outcome.record_and_finish, (me, mine, new, rules))
     if plan.adopts:
         yield Sub(adoption.adopt_all, (me, rules))
     if plan.claims:
@@ -192,7 +196,8 @@ def see_through(
             result = "interrupted" if plan.stops_now else "cancelled"
     back_to = old.time if result == "interrupted" else ""
     settled = request if result == "cancelled" else ""
-    answer = yield Sub(outcome.record_and_finish, (me, mine, job, result, rules, back_to, settled))
+    new = yield Sub(outcome.write_down, (me, mine, job, result, rules, back_to))
+    answer = yield Sub(outcome.record_and_finish, (me, mine, new, rules, settled))
     yield calls.close(descriptor)
     if settled and rules.request_deleted == "after-move":
         yield calls.unlink(settled)

@@ -1,4 +1,4 @@
-"""A few figures in one run: latency, drain beside xargs, cold start. Ratios count, not times.
+"""A few figures in one run: latency, drain beside xargs, starts, syncs. Ratios count, not times.
 
     python -m tests.benchmarks            five rounds, about two minutes
     python -m tests.benchmarks --quick    one small round: only that it runs
@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 
 from spoolq import Spool
+from spoolq.executors import spawning
+from spoolq.fsio import Dir, sync_together
 from tests.conftest import environment, wait_until
 
 SPOOLQ = [sys.executable, "-m", "spoolq"]
@@ -94,12 +96,56 @@ def cold_start(place):
     return ours, timed([sys.executable, "-c", "import click"])
 
 
+def start_of_a_process(place, rounds):
+    """Microseconds for which starting a command holds up who starts it: our way, and Popen."""
+    descriptor = os.open(os.path.join(place, "lock"), os.O_CREAT | os.O_RDWR)
+    null = os.open(os.devnull, os.O_RDWR)
+    how = {"stdin": null, "output": null, "inherit": descriptor, "cwd": place}
+    variables = dict(os.environb)
+    can_spawn = spawning._can_spawn
+    taken = {"ours": [], "Popen": []}
+    try:
+        for _ in range(rounds):
+            for way in taken:
+                spawning._can_spawn = can_spawn if way == "ours" else lambda: False
+                started = time.perf_counter()
+                process = spawning.start(["/bin/true"], variables, **how)
+                taken[way].append((time.perf_counter() - started) * 1e6)
+                process.wait()
+    finally:
+        spawning._can_spawn = can_spawn
+        os.close(descriptor)
+        os.close(null)
+    return {way: statistics.median(figures) for way, figures in taken.items()}
+
+
+def syncs_of_a_batch(place, rounds, files=10):
+    """Milliseconds to make so many new files durable: together, and one after the other."""
+    taken = {"together": [], "one by one": []}
+    for number in range(rounds):
+        for way in taken:
+            path = os.path.join(place, f"batch.{way}.{number}")
+            os.mkdir(path)
+            directory = Dir.open(path)
+            names = [str(name) for name in range(files)]
+            for name in names:
+                directory.write(name, b"x" * 300, sync=False)
+            started = time.perf_counter()
+            for some in [names] if way == "together" else [[name] for name in names]:
+                sync_together(directory, some)
+            taken[way].append((time.perf_counter() - started) * 1e3)
+            directory.close()
+    return {way: statistics.median(figures) for way, figures in taken.items()}
+
+
 def main():
     quick = "--quick" in sys.argv[1:]
     rounds, jobs = (1, 50) if quick else (5, 1000)
     rows = []
     with tempfile.TemporaryDirectory() as place:
         latency = start_to_first_instruction(place, 10 if quick else 200)
+        starts = start_of_a_process(place, 10 if quick else 300)
+        syncs = syncs_of_a_batch(place, 2 if quick else 15)
         for _ in range(rounds):
             rows.append(
                 (
@@ -126,6 +172,8 @@ def main():
         },
         "cold_start": {"enqueue_ms": enqueue * 1000, "to import click": enqueue / click},
         "enqueue_many_a_second": bulk,
+        "start_of_a_process_us": starts,
+        "sync_of_10_files_ms": syncs,
     }
     print(json.dumps(figures, indent=2 if sys.stdout.isatty() else None, default=float))
 

@@ -21,8 +21,9 @@ from spoolq.errors import (
     SpoolqError,
     StorageFailed,
     StorageFull,
+    WorkerLost,
 )
-from spoolq.fsio import Dir, own_directory
+from spoolq.fsio import Dir
 
 STATES = ("pending", "processing", "failed", "completed", "dead")
 DIRECTORIES = ("tmp", *STATES, "logs", "workers")
@@ -101,6 +102,29 @@ def translated(path: str) -> Iterator[None]:
         raise storage_error(error, path) from error
 
 
+class unless_removed:
+    """Turn an OSError of the body into a lost worker if the worker's directory was removed."""
+
+    def __init__(self, directory: Dir) -> None:
+        self._directory = directory
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
+        if isinstance(error, OSError) and self._is_removed():
+            raise WorkerLost(f"{self._directory.path} was removed") from error
+
+    def _is_removed(self) -> bool:
+        """Say whether it was; a disk that does not tell has not removed it."""
+        try:
+            return not os.path.samestat(os.stat(self._directory.path), self._directory.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+
+
 def _make_path(path: str) -> None:
     """Make a directory for this user alone, and what is missing above it, whatever the umask.
 
@@ -174,7 +198,7 @@ class Layout:
             if group:
                 root.owner = (info.st_uid, platform.group_id(group))
             if root.fd >= 0:
-                own_directory(root.fd, root.file_mode, root.owner)
+                platform.own_directory(root.fd, root.file_mode, root.owner)
             for name in sorted(DIRECTORIES, key=lambda name: name == "pending"):
                 if name == "pending":  # made last: who sees it sees a whole spool
                     cls._create_files(root, group)
@@ -183,7 +207,7 @@ class Layout:
                 except FileExistsError:
                     inner = root.sub(name)
                     if inner.fd >= 0:
-                        own_directory(inner.fd, root.file_mode, root.owner)
+                        platform.own_directory(inner.fd, root.file_mode, root.owner)
                     inner.close()
             root.sync()
         return cls(root)

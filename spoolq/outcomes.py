@@ -1,17 +1,21 @@
-"""How runs ended, until the disk has it: record, then move, as often as it takes.
+"""How runs ended, until the disk has it: record, sync, move, sync, as often as it takes.
 
-What has ended is told here and kept until it is recorded and moved; a disk that refuses is trouble,
-which is said once, shown to who looks at the workers, and tried against each second.
+What has ended is written down at once. A scribe syncs it beside the loop; then the loop moves the
+job on, and the scribe makes the move durable with the next batch. So all names are changed by the
+loop alone, and no start of a command waits for a sync.
 
-One batch is being written at a time; what ends meanwhile is the next one.
+A disk that refuses is trouble, which is said once, shown to who looks at the workers, and tried
+against each second.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+import time
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from spoolq import instants, lease, logs
 from spoolq.config import Settings
+from spoolq.errors import WorkerLost
 from spoolq.executors import Ended
 from spoolq.job import INTERRUPTED, Entry, next_place, succeeded
 from spoolq.layout import words
@@ -20,28 +24,44 @@ from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.recovery import Taken, record_of
 from spoolq.scribe import Work, at_once
-from spoolq.spool import Record, Report, SpoolDir
+from spoolq.spool import Record, SpoolDir
 
 OUTPUT_KEPT = 2048  # bytes of a failed run's output that its record keeps
-MOST_UNWRITTEN = 256  # ends that may wait for the disk; each holds its slot's descriptor
+PACE = 0.01  # seconds between the batches of a busy worker: fewer syncs, each for more runs
+MOST_UNWRITTEN = 256  # ends that may wait for the disk; each holds two descriptors
 
 
-class _Unfinished(NamedTuple):
+class _Unfinished:
     """The end of a run that is not on disk yet, and the descriptor that holds its slot.
 
     `how` is what the log says of it, once it is on disk: before, a crash would make it a lie.
+    `file` is its outcome, written down and open; None where it has to be written anew.
     """
 
-    record: Record
-    slot: Optional[int]
-    how: str = ""
+    __slots__ = ("file", "how", "record", "slot")
+
+    def __init__(self, record: Record, slot: Optional[int], how: str = "") -> None:
+        self.record = record
+        self.slot = slot
+        self.how = how
+        self.file: Optional[int] = None
+
+    def close(self) -> None:
+        """Let the file go; it is on disk, or will be written anew."""
+        if self.file is not None:
+            let_go(self.file)
+            self.file = None
 
 
 class _Batch:
-    """Ends that are being written, and what came of it: one of the two when it is over."""
+    """What the scribe syncs at a time: outcomes that are to be moved, and moves that were made."""
 
-    def __init__(self) -> None:
-        self.report: Optional[Report] = None
+    def __init__(self, recorded: List[_Unfinished], moved: List[_Unfinished]) -> None:
+        self.recorded = recorded
+        self.moved = moved
+        self.is_over = False
+        self.unsynced: Optional[OSError] = None  # why no outcome may be moved
+        self.unconfirmed: Optional[OSError] = None  # why a power cut may undo the moves
         self.failure: Optional[BaseException] = None
 
 
@@ -49,6 +69,7 @@ class Outcomes:
     """The ends of one worker's runs that are not on disk yet.
 
     `write` does a piece of work, now or in a thread of its own that wakes the loop when it is done.
+    While runs are under way a batch begins `pace` seconds after the last one, at the earliest.
     """
 
     def __init__(
@@ -57,20 +78,29 @@ class Outcomes:
         own: lease.Lease,
         chance: Callable[[], float],
         write: Callable[[Work], None],
+        monotonic: Callable[[], float] = time.monotonic,
+        pace: float = 0.0,
     ) -> None:
         self._spool = spool
         self._lease = own
         self._chance = chance
         self._write = write
+        self._monotonic = monotonic
+        self._pace = pace
+        self._next_batch = 0.0
         self._batch: Optional[_Batch] = None
         self._unfinished: Dict[Name, _Unfinished] = {}
-        self._written: Set[Name] = set()  # of these, whose outcome a kill does not take any more
+        self._moved: List[_Unfinished] = []  # and whose move is not durable yet
         self._cancelling: Set[str] = set()
         self.trouble = ""  # what keeps the outcomes from the disk
 
     def claims(self) -> Set[Name]:
-        """Return the claims whose outcome is not on disk yet."""
+        """Return the claims that have ended and are not moved on yet."""
         return set(self._unfinished)
+
+    def are_done(self) -> bool:
+        """Say whether all that has ended is on disk."""
+        return not (self._unfinished or self._moved or self._batch)
 
     def add(self, ended: Ended, settings: Settings) -> None:
         """Take the end of a run, to be recorded."""
@@ -87,14 +117,12 @@ class Outcomes:
         self._write_down(_Unfinished(record, run.slot, how))
 
     def _write_down(self, unfinished: _Unfinished) -> None:
-        record = unfinished.record
-        self._unfinished[record.claim] = unfinished
+        self._unfinished[unfinished.record.claim] = unfinished
         # CRASH: written at once, for a worker that is killed while it waits for the disk
         # (test_a_run_that_ended_before_its_worker_was_killed_does_not_run_again).
         try:
-            self._spool.write_outcome(self._lease.dir, record)
-            self._written.add(record.claim)
-        except OSError:
+            unfinished.file = self._spool.write_outcome(self._lease.dir, unfinished.record)
+        except (OSError, WorkerLost):
             pass  # the batch tries again, and tells why it cannot be
 
     def add_taken(self, taken: Taken, settings: Settings) -> None:
@@ -117,72 +145,110 @@ class Outcomes:
         """Say whether a batch is under way whose end is not known."""
         return self._batch is not None
 
-    def finish(self, durability: str) -> List[Tuple[Record, Name]]:
-        """Have all there is recorded and moved; return what has moved, and under which names.
+    def patience(self, *, busy: bool) -> Optional[float]:
+        """Return the seconds until the next batch may begin; None if there is none to begin."""
+        if self._batch is not None or not (self._unfinished or self._moved):
+            return None
+        return max(self._next_batch - self._monotonic(), 0.0) if busy else 0.0
+
+    def finish(self, durability: str, *, busy: bool = False) -> List[Tuple[Record, Name]]:
+        """Bring on all there is; return what has been moved, and under which names.
 
         What could not be is tried again at a later call; `trouble` says why.
+
+        Args:
+            busy: whether there is more to come, so that syncs are worth sharing.
 
         Raises:
             WorkerLost: the worker's directory is gone, and all its claims with it.
         """
-        if self._batch is None and not self._unfinished:
+        moved: List[Tuple[Record, Name]] = []
+        if self.are_done():
             self._set_trouble("")  # all is written; what could not be synced was told
-        elif self._batch is None:
-            self._hand_over(durability)
-        moved = self._take()
-        if self._batch is None and self._unfinished and not self.trouble:
-            self._hand_over(durability)  # what has ended while the last batch was written
+        failed = self._take(moved)
+        while not failed and self.patience(busy=busy) == 0:
+            failed = self._hand_over(durability) or self._take(moved)
         return moved
 
-    def _hand_over(self, durability: str) -> None:
-        records = [unfinished.record for unfinished in self._unfinished.values()]
-        written = frozenset(self._written)
-        batch = self._batch = _Batch()
+    def _hand_over(self, durability: str) -> bool:
+        """Begin a batch; True if a disk that refuses lets none begin."""
+        self._next_batch = self._monotonic() + self._pace
+        try:
+            for unfinished in self._unfinished.values():
+                if unfinished.file is None:
+                    unfinished.file = self._spool.write_outcome(self._lease.dir, unfinished.record)
+        except OSError as error:
+            self._set_trouble(words(error))
+            return True
+        batch = self._batch = _Batch([*self._unfinished.values()], self._moved)
+        self._moved = []
+        files = [unfinished.file for unfinished in batch.recorded if unfinished.file is not None]
+        states = {unfinished.record.state for unfinished in batch.moved}
 
         def work() -> None:
             try:
-                batch.report = self._spool.finish(self._lease.dir, records, durability, written)
+                try:
+                    self._spool.sync_outcomes(self._lease.dir, files, durability)
+                except OSError as error:
+                    batch.unsynced = error
+                try:
+                    self._spool.sync_moves(states, durability)
+                except OSError as error:
+                    batch.unconfirmed = error
             except BaseException as failure:  # the loop's to deal with, which takes it
                 batch.failure = failure
+            batch.is_over = True
 
         # Without syncs there is nothing to wait for, and a thread costs more than it saves.
         (at_once if durability == "none" else self._write)(work)
+        return False
 
-    def _take(self) -> List[Tuple[Record, Name]]:
-        """Take what came of the batch, if it is over."""
+    def _take(self, moved: List[Tuple[Record, Name]]) -> bool:
+        """Take what came of the batch, if it is over; True if it failed."""
         batch = self._batch
-        if batch is None or (batch.report is None and batch.failure is None):
-            return []
+        if batch is None or not batch.is_over:
+            return False
         self._batch = None
+        for unfinished in batch.recorded:
+            unfinished.close()
+        for unfinished in batch.moved:
+            self._tell(unfinished, confirmed=batch.unconfirmed is None)
         if batch.failure is not None:
-            self._written.clear()
             raise batch.failure
-        report = batch.report
-        assert report is not None
-        moved = []
-        for claim, name in report.done.items():
-            unfinished = self._unfinished.pop(claim)
-            self._written.discard(claim)
-            if unfinished.slot is not None:
-                let_go(unfinished.slot)
-            self._cancelling.discard(claim.id)
-            if name is None:
-                logger.warning("%s: the claim was taken away; its end is not recorded", claim.id)
-                continue
-            if unfinished.how and report.confirmed:
-                logger.info("%s %s: %s", claim.id, unfinished.record.state, unfinished.how)
-            elif unfinished.how:
-                logger.warning(
-                    "%s %s: %s; the disk does not confirm it, so a crash may let it run again",
-                    claim.id,
-                    unfinished.record.state,
-                    unfinished.how,
-                )
-            moved.append((unfinished.record, name))
-        if report.error is not None:
-            self._written.clear()  # what failed to be synced once is written anew, not synced again
-        self._set_trouble("" if report.error is None else words(report.error))
-        return moved
+        error = batch.unsynced
+        for unfinished in batch.recorded if error is None else ():
+            try:
+                self._move(unfinished, moved)
+            except OSError as refused:
+                error = error or refused
+        error = error or batch.unconfirmed
+        self._set_trouble("" if error is None else words(error))
+        return error is not None
+
+    def _move(self, unfinished: _Unfinished, moved: List[Tuple[Record, Name]]) -> None:
+        claim = unfinished.record.claim
+        name = self._spool.record_and_move(self._lease.dir, unfinished.record)
+        del self._unfinished[claim]
+        if unfinished.slot is not None:
+            let_go(unfinished.slot)
+        self._cancelling.discard(claim.id)
+        if name is None:
+            logger.warning("%s: the claim was taken away; its end is not recorded", claim.id)
+            return
+        moved.append((unfinished.record, name))
+        self._moved.append(unfinished)
+
+    def _tell(self, unfinished: _Unfinished, *, confirmed: bool) -> None:
+        record = unfinished.record
+        if unfinished.how and confirmed:
+            logger.info("%s %s: %s", record.claim.id, record.state, unfinished.how)
+        elif unfinished.how:
+            logger.warning(
+                "%s %s: %s; the disk does not confirm it, so a crash may let it run again",
+                record.claim.id,
+                record.state,
+                unfinished.how,
+            )
 
     def give_up(self) -> None:
         """Say whose outcomes will not be on disk, now that the worker leaves."""

@@ -301,6 +301,15 @@ def network_filesystem(path: str) -> Optional[str]:
     return kind if kind in _NETWORK_FILESYSTEMS else None
 
 
+def own_directory(descriptor: int, file_mode: int, owner: Optional[Tuple[int, int]]) -> None:
+    """Give an open directory the owner, and the mode that goes with its files': 0700 or 2770."""
+    if WINDOWS:
+        return
+    if owner is not None:
+        os.fchown(descriptor, *owner)
+    os.fchmod(descriptor, 0o2770 if file_mode & 0o060 else 0o700)
+
+
 def change_mode(name: str, mode: int, directory: Optional[int] = None) -> None:
     """Change the mode of a directory, even of one that cannot be read; a link is refused.
 

@@ -31,12 +31,12 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Container, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from spoolq import instants, locks, names
-from spoolq.errors import IdTaken, OutcomeUnknown, StorageFailed, WorkerLost
-from spoolq.fsio import Dir, sync_together, write_together
-from spoolq.layout import LOOK_ORDER, Layout, storage_error, translated
+from spoolq.errors import IdTaken, OutcomeUnknown, StorageFailed
+from spoolq.fsio import Dir, sync_files, write_all, write_together
+from spoolq.layout import LOOK_ORDER, Layout, storage_error, translated, unless_removed
 from spoolq.names import Name
 
 #: The slot of a claim that is not made to run the job; runs are in slots 0, 1, 2 ...
@@ -76,16 +76,6 @@ def outcome_of(slot: str) -> str:
 
 def _outcome(record: Record) -> str:
     return outcome_of(record.claim.slot or "")
-
-
-def _is_gone(directory: Dir) -> bool:
-    """Say whether a directory was removed; a disk that does not tell has not removed it."""
-    try:
-        return not os.path.samestat(os.stat(directory.path), directory.stat())
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
 
 
 class SpoolDir(Layout):
@@ -230,80 +220,113 @@ class SpoolDir(Layout):
         """Put a claim back into pending/ under its old time and attempt; None if it was lost."""
         return self._move_on("processing", str(claim), "pending", name.waiting())
 
-    def write_outcome(self, worker_dir: Dir, record: Record) -> None:
-        """Write the end of a run down in its worker's directory.
+    def write_outcome(self, worker_dir: Dir, record: Record) -> int:
+        """Write the end of a run down in its worker's directory; return the file, open.
 
         From here on the run is not lost with its worker: who takes the claim over finds how it
-        ended. A power cut may take the file, which is not synced, and then the job runs again.
+        ended. A power cut may take the file, until it is synced, and then the job runs again.
         """
         filename = _outcome(record)
-        try:
-            worker_dir.write(filename, record.data, sync=False)
-        except FileExistsError:  # left by an attempt that failed later on
-            worker_dir.discard(filename)
-            worker_dir.write(filename, record.data, sync=False)
+        with unless_removed(worker_dir):
+            try:
+                descriptor = worker_dir.create(filename)
+            except FileExistsError:  # left by an attempt that failed later on
+                worker_dir.discard(filename)
+                descriptor = worker_dir.create(filename)
+            try:
+                write_all(descriptor, record.data)
+            except BaseException:
+                os.close(descriptor)
+                worker_dir.tidy(filename)
+                raise
+        return descriptor
+
+    def sync_outcomes(self, worker_dir: Dir, files: Sequence[int], durability: str) -> None:
+        """Make outcomes durable that were written; after that they may be moved.
+
+        Raises:
+            OSError: none may; they are not to be synced again, but written anew.
+            WorkerLost: the worker's directory is gone, and all its claims with it.
+        """
+        if durability == "none" or not files:
+            return
+        with unless_removed(worker_dir):
+            # CRASH: on btrfs any sync on that disk, of whatever program, writes out what was synced
+            # by itself before, under its newest name, and what that has replaced comes back; so
+            # no outcome is synced by itself there (the neighbour in tests/faults/power,
+            # test_on_btrfs_no_outcome_is_synced_by_itself).
+            if not worker_dir.sync_all_of_btrfs():
+                sync_files(files)
+
+    def record_and_move(self, worker_dir: Dir, record: Record) -> Optional[Name]:
+        """Put an outcome that was written and synced in its claim's place, and move the job on.
+
+        Returns:
+            The new name, or None if the claim was lost.
+
+        Raises:
+            WorkerLost: the worker's directory is gone, and all its claims with it.
+        """
+        processing = self.dir("processing")
+        filename, claim = _outcome(record), str(record.claim)
+        with unless_removed(worker_dir):
+            if not processing.has(claim):
+                worker_dir.discard(filename)
+                return None
+            # RACE: the claim can be moved by hand just now, which the format forbids; the
+            # record would bring it back (test_a_claim_taken_away_by_hand_is_lost).
+            try:
+                worker_dir.rename(filename, processing, claim)
+            except IsADirectoryError:  # put there by somebody who may write here, and no claim
+                worker_dir.discard(filename)
+                return None
+            # RACE: the job may be retried, and claimed here again, as soon as it has moved; the
+            # request is not for that run (test_one_cancel_request_cancels_one_run).
+            if record.request is not None:
+                worker_dir.tidy(record.request)
+            # CRASH: recorded and not moved; anyone finishes the move
+            # (test_a_recorded_outcome_is_finished_and_does_not_run_again).
+            return self.finish_move(record.claim, record.state, record.stamp, record.attempt)
+
+    def sync_moves(self, states: Iterable[str], durability: str) -> None:
+        """Make moves into these states durable.
+
+        Raises:
+            OSError: a power cut may undo them.
+        """
+        if durability != "none":
+            for state in states:
+                self.dir(state).sync_moves(names=durability == "full")
 
     def finish(
-        self,
-        worker_dir: Dir,
-        records: Sequence[Record],
-        durability: str = "full",
-        written: Container[Name] = (),
+        self, worker_dir: Dir, records: Sequence[Record], durability: str = "full"
     ) -> Report:
-        """Record the ends of runs and move the jobs on, with shared syncs.
-
-        Args:
-            written: the claims whose outcomes have been written down before.
+        """Record the ends of runs and move the jobs on: all the steps, with shared syncs.
 
         Raises:
             WorkerLost: the worker's directory is gone, and all its claims with it.
         """
         done: Dict[Name, Optional[Name]] = {}
+        files: List[int] = []
         error: Optional[OSError] = None
         try:
+            try:
+                for record in records:
+                    files.append(self.write_outcome(worker_dir, record))
+                self.sync_outcomes(worker_dir, files, durability)
+            finally:
+                for descriptor in files:
+                    os.close(descriptor)
             for record in records:
-                if record.claim not in written:
-                    self.write_outcome(worker_dir, record)
-            # CRASH: on btrfs any sync on that disk, of whatever program, writes out what was synced
-            # by itself before, under its newest name, and what that has replaced comes back; so
-            # no outcome is synced by itself there (the neighbour in tests/faults/power,
-            # test_on_btrfs_no_outcome_is_synced_by_itself).
-            if durability != "none" and not worker_dir.sync_all_of_btrfs():
-                sync_together(worker_dir, [_outcome(record) for record in records])
-            for record in records:
-                done[record.claim] = self._record_and_move(worker_dir, record)
+                done[record.claim] = self.record_and_move(worker_dir, record)
         except OSError as failure:
-            if _is_gone(worker_dir):
-                raise WorkerLost(f"{worker_dir.path} was removed") from failure
             error = failure
         try:
-            if durability != "none":
-                for state in {record.state for record in records if done.get(record.claim)}:
-                    self.dir(state).sync_moves(names=durability == "full")
+            moved = {record.state for record in records if done.get(record.claim)}
+            self.sync_moves(moved, durability)
         except OSError as failure:
             return Report(done, error or failure, confirmed=False)
         return Report(done, error)
-
-    def _record_and_move(self, worker_dir: Dir, record: Record) -> Optional[Name]:
-        processing = self.dir("processing")
-        filename, claim = _outcome(record), str(record.claim)
-        if not processing.has(claim):
-            worker_dir.discard(filename)
-            return None
-        # RACE: the claim can be moved by hand just now, which the format forbids; the
-        # record would bring it back (test_a_claim_taken_away_by_hand_is_lost).
-        try:
-            worker_dir.rename(filename, processing, claim)
-        except IsADirectoryError:  # put there by somebody who may write here, and no claim
-            worker_dir.discard(filename)
-            return None
-        # RACE: the job may be retried, and claimed here again, as soon as it has moved; the
-        # request is not for that run (test_one_cancel_request_cancels_one_run).
-        if record.request is not None:
-            worker_dir.tidy(record.request)
-        # CRASH: recorded and not moved; anyone finishes the move
-        # (test_a_recorded_outcome_is_finished_and_does_not_run_again).
-        return self.finish_move(record.claim, record.state, record.stamp, record.attempt)
 
     def finish_move(self, claim: Name, state: str, stamp: str, attempt: int) -> Optional[Name]:
         """Move a claim whose outcome is recorded to its next state; None if it was lost."""

@@ -55,6 +55,7 @@ class Worker:
         chance: Callable[[], float] = random.random,
         check_watcher: Callable[[], None] = lambda: None,
         write: Callable[[Work], None] = at_once,
+        pace: float = 0.0,
     ) -> None:
         self._spool = spool
         self._lease = own
@@ -69,7 +70,7 @@ class Worker:
         self._intake = Intake(spool, clock, monotonic)
         self._agenda = Agenda(spool, self._intake, clock, monotonic)
         self._recovery = Recovery(spool, own, clock, monotonic)
-        self._outcomes = Outcomes(spool, own, chance, write)
+        self._outcomes = Outcomes(spool, own, chance, write, monotonic, pace)
         self._next_tick = 0.0
         self._hold_off_until = 0.0
         self._write = write
@@ -91,7 +92,7 @@ class Worker:
     def stop(self, *, interrupt: bool = False) -> None:
         """Take nothing new and leave when nothing runs; with `interrupt` end what runs."""
         if not self._stopping:
-            logger.info("stopping: %d running", len(self._executor.running()))
+            logger.info("stopping: %d running", self._executor.busy())
         self._stopping = True
         if interrupt and not self._interrupting:
             self._interrupting = True
@@ -110,7 +111,7 @@ class Worker:
             self._end_all("lost")
             while True:
                 self._executor.ended()
-                if not self._executor.running():
+                if not self._executor.busy():
                     raise
                 self._bell.wait(self._executor.patience())
 
@@ -164,9 +165,13 @@ class Worker:
         if self._is_free_again:
             return 0.0
         waits = [self._next_tick - self._monotonic()]
-        others = (self._executor.patience(), self._recovery.patience() if self._recovers else None)
+        others = [self._executor.patience()]
+        if self._recovers:
+            others.append(self._recovery.patience())
+        if not self._outcomes.trouble:
+            others.append(self._outcomes.patience(busy=self._is_busy()))
         waits += [wait for wait in others if wait is not None]
-        if self._may_claim() and len(self._executor.running()) < self._count:
+        if self._may_claim() and self._executor.busy() < self._count:
             due = self._agenda.wakes_in(self._live.current)
             waits += [] if due is None else [due]
         return max(min(waits), 0.0)
@@ -244,9 +249,9 @@ class Worker:
     def _refill(self) -> bool:
         settings = self._live.current
         self._agenda.refresh(settings)
-        if len(self._executor.running()) >= self._count or self._spool.root.has(PAUSED):
+        if self._executor.busy() >= self._count or self._spool.root.has(PAUSED):
             return True
-        while len(self._executor.running()) < self._count and self._may_claim():
+        while self._executor.busy() < self._count and self._may_claim():
             found = self._agenda.take()
             if found is None:
                 break
@@ -324,10 +329,14 @@ class Worker:
 
     # --- record and move --------------------------------------------------------------------------
 
+    def _is_busy(self) -> bool:
+        return self._executor.busy() > 0
+
     def _finish(self) -> None:
         if self._outcomes.trouble and self._monotonic() < self._hold_off_until:
             return
-        for record, name in self._outcomes.finish(self._live.current.durability):
+        durability = self._live.current.durability
+        for record, name in self._outcomes.finish(durability, busy=self._is_busy()):
             if record.state == "failed":
                 self._agenda.add_retry(name.stamp)
             elif record.state == "pending":
@@ -336,8 +345,8 @@ class Worker:
             self._hold_off_until = self._monotonic() + TICK
 
     def _is_done(self) -> bool:
-        running = self._executor.running()
-        if running or self._outcomes.claims():
+        running = self._is_busy()
+        if running or not self._outcomes.are_done():
             if running or not (self._interrupting and self._outcomes.trouble):
                 return False
             self._outcomes.give_up()

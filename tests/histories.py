@@ -47,7 +47,6 @@ from spoolq.errors import WorkerLost
 from spoolq.executors import Ended, NotNow
 from spoolq.job import Job
 from spoolq.layout import STATES
-from spoolq.spool import Report
 from spoolq.worker import Worker
 
 _WAKING = ("enqueue", "drop", "end", "rm", "ask", "signal", "retry")
@@ -96,6 +95,9 @@ class PretendingExecutor:
     def running(self):
         return (*self._running.values(), *(ended.run for ended in self._ended))
 
+    def busy(self):
+        return len(self.running())
+
     def ended(self):
         ended, self._ended = self._ended, []
         return ended
@@ -123,13 +125,13 @@ class _World:
         self._steps = [line.strip() for line in history.steps.strip().splitlines()]
         self._start = clock()
         self._write_config({"durability": "none", **history.config})
-        self._finish = spool.finish
-        spool.finish = self._maybe_finish
+        self._write, self._sync = spool.write_outcome, spool.sync_moves
+        spool.write_outcome, spool.sync_moves = self._maybe_write, self._maybe_sync
         self._disk = "well"
         processing = spool.dir("processing")
         self._open_file = processing.open_file
         processing.open_file = self._maybe_open_file
-        self._finishes = 0
+        self._writes = 0
         self._executor = PretendingExecutor(clock, history.count)
         self._lease = lease.Lease.start(spool, {})
         self._other = lease.Lease.start(spool, {})
@@ -334,8 +336,8 @@ class _World:
         told = lease.read_card(self._spool, self._lease.name)["trouble"]
         assert rest in told if rest else not told, told
 
-    def _do_finishes(self, rest: str) -> None:
-        assert self._finishes == int(rest), self._finishes
+    def _do_writes(self, rest: str) -> None:
+        assert self._writes == int(rest), self._writes
 
     def _do_asleep(self, rest: str) -> None:
         assert abs(self._sleeps - float(rest)) < 1e-3, f"for {self._sleeps}"
@@ -354,14 +356,16 @@ class _World:
     def _write_config(self, values) -> None:
         self._spool.write_config(config.write(values))
 
-    def _maybe_finish(self, worker_dir, records, *how):
-        self._finishes += 1
+    def _maybe_write(self, worker_dir, record):
+        self._writes += 1
         if self._disk == "full":
-            return Report({}, OSError(errno.ENOSPC, "No space left on device"))
-        report = self._finish(worker_dir, records, *how)
-        if self._disk == "unsynced" and records:
-            return Report(report.done, OSError(errno.EIO, "Input/output error"), confirmed=False)
-        return report
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._write(worker_dir, record)
+
+    def _maybe_sync(self, states, durability):
+        if self._disk == "unsynced" and states:
+            raise OSError(errno.EIO, "Input/output error")
+        self._sync(states, durability)
 
     def _maybe_open_file(self, filename):
         if self._disk == "unreadable":

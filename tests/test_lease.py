@@ -274,6 +274,8 @@ def test_a_slots_file_tells_of_one_claim_alone(spool, own):
     lease.write_slot(slot, "claim", 4711, 12.5, "boot")
     assert lease.read_slot(spool, own.name, "0", "claim")["pid"] == 4711
     assert lease.read_slot(spool, own.name, "0", "another claim") == {}
+    locks.let_go(slot)
+    slot = own.take_slot("0")
     lease.write_slot(slot, "c", 1, 1.5, "b")
     assert lease.read_slot(spool, own.name, "0", "c")["pid"] == 1
     os.close(slot)

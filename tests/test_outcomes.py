@@ -9,7 +9,7 @@ from spoolq.config import Settings
 from spoolq.errors import WorkerLost
 from spoolq.executors import Ended, Run
 from spoolq.job import Job
-from spoolq.outcomes import MOST_UNWRITTEN, Outcomes
+from spoolq.outcomes import MOST_UNWRITTEN, PACE, Outcomes
 from spoolq.recovery import Recovery, record_of
 from spoolq.scribe import Scribe, at_once
 from tests import given
@@ -25,7 +25,9 @@ class Desk:
         self.spool, self.clock = spool, clock
         self.own = given.worker(spool)
         self.works = []
-        self.outcomes = Outcomes(spool, self.own, lambda: 0.0, self.works.append)
+        self.outcomes = Outcomes(
+            spool, self.own, lambda: 0.0, self.works.append, clock.monotonic, PACE
+        )
         self.slots = {}
 
     def end(self, job_id, exit_code=0, error=None):
@@ -44,8 +46,9 @@ class Desk:
         for work in works:
             work()
 
-    def finish(self):
-        return [record.claim.id for record, _ in self.outcomes.finish("full")]
+    def finish(self, busy=False):
+        """Return the jobs that have been moved since."""
+        return [record.claim.id for record, _ in self.outcomes.finish("full", busy=busy)]
 
 
 @pytest.fixture
@@ -82,10 +85,23 @@ def test_what_ends_while_a_batch_is_written_is_the_next_batch(desk):
     assert desk.finish() == ["a"]
     desk.write()
     assert desk.finish() == ["b", "c"]
-    assert (desk.finish(), desk.outcomes.claims(), desk.works) == ([], set(), [])
+    desk.write()
+    assert (desk.finish(), desk.outcomes.are_done(), desk.works) == ([], True, [])
 
 
-def test_a_slot_is_held_until_its_outcome_is_on_disk(desk):
+def test_an_end_is_told_when_its_move_is_durable_and_not_before(desk, caplog):
+    caplog.set_level("INFO", "spoolq")
+    desk.end("a")
+    desk.finish()
+    desk.write()
+    assert desk.finish() == ["a"]
+    assert (caplog.messages, desk.outcomes.are_done()) == ([], False)
+    desk.write()
+    desk.finish()
+    assert (caplog.messages, desk.outcomes.are_done()) == (["a completed: exit 0 after 0 s"], True)
+
+
+def test_a_slot_is_held_until_its_job_has_moved(desk):
     desk.end("a")
     desk.finish()
     assert lease.probe(desk.spool, desk.own.name, "0.lock") == "held"
@@ -94,18 +110,40 @@ def test_a_slot_is_held_until_its_outcome_is_on_disk(desk):
     assert lease.probe(desk.spool, desk.own.name, "0.lock") == "free"
 
 
+def test_a_busy_worker_shares_its_syncs_and_one_with_nothing_to_come_does_not_wait(desk):
+    desk.end("a")
+    desk.finish(busy=True)
+    desk.write()
+    assert desk.finish(busy=True) == ["a"]
+    desk.end("b")
+    assert (desk.works, desk.outcomes.patience(busy=True)) == ([], pytest.approx(PACE, rel=0.5))
+    desk.clock.advance(PACE / 2)
+    desk.end("c")
+    desk.finish(busy=True)
+    assert desk.works == []
+    assert 0 < desk.outcomes.patience(busy=True) <= PACE / 2
+    assert desk.outcomes.patience(busy=False) == 0
+    desk.clock.advance(PACE / 2)
+    desk.finish(busy=True)
+    assert desk.outcomes.patience(busy=True) is None
+    desk.write()
+    assert desk.finish(busy=True) == ["b", "c"]
+    desk.finish(busy=False)
+    assert len(desk.works) == 1
+
+
 def test_an_outcome_that_could_not_be_synced_is_written_anew_and_not_synced_again(
     desk, monkeypatch
 ):
     """The kernel may have dropped its data at the first try, and would call the second one good."""
     inodes = []
 
-    def sync(directory, names):
-        inodes.append([directory.stat(name).st_ino for name in names])
+    def sync(files):
+        inodes.append([lease.os.fstat(file).st_ino for file in files])
         if len(inodes) == 1:
             raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("spoolq.spool.sync_together", sync)
+    monkeypatch.setattr("spoolq.spool.sync_files", sync)
     desk.end("a")
     assert desk.outcomes.finish("full") == []
     held = desk.own.dir.open_file("0.outcome")  # so that its number is not used again
@@ -135,8 +173,6 @@ def test_a_disk_that_is_full_when_a_run_ends_is_asked_again(desk, monkeypatch):
     with monkeypatch.context() as full:
         full.setattr(desk.spool, "write_outcome", refuse)
         desk.end("a")
-        desk.finish()
-        desk.write()
         assert desk.finish() == []
         assert "No space left" in desk.outcomes.trouble
     assert desk.finish() == []
@@ -161,13 +197,13 @@ def test_a_request_to_cancel_goes_with_the_run_that_it_ended_before_the_job_move
     desk.outcomes.cancelling("a")
     desk.end("a", None, error="cancelled")
     desk.finish()
+    desk.write()
     assert desk.outcomes.is_cancelling("a")
     there = []
     real = desk.spool.finish_move
     monkeypatch.setattr(
         desk.spool, "finish_move", lambda *to: there.append(desk.own.requests()) or real(*to)
     )
-    desk.write()
     assert desk.finish() == ["a"]
     assert (there, desk.outcomes.is_cancelling("a")) == ([[]], False)
 

@@ -783,7 +783,7 @@ def test_cancel(history, spool, clock):
         end a 0
         asleep 1
         advance 10
-        finishes 11
+        writes 12
     """),
     a_worker_that_stops_waits_until_it_can_be_written=H("""
         enqueue a

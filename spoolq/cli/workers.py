@@ -62,6 +62,7 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
     from spoolq.bell import Bell
     from spoolq.executors.local import LocalExecutor
     from spoolq.layout import DIRECTORIES
+    from spoolq.outcomes import PACE
     from spoolq.scribe import Scribe
     from spoolq.watcher import Watcher
     from spoolq.worker import Worker
@@ -94,6 +95,7 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
             monotonic=time.monotonic,
             check_watcher=watcher.check,
             write=scribe,
+            pace=PACE,
         )
         logs.logger.info("worker %s on %s: %d at a time", own.name, spool.path, count)
         stops.go_to(working)

@@ -56,6 +56,9 @@ class Executor(Protocol):
     def running(self) -> Tuple[Run, ...]:
         """Return the runs that have started and not been told as ended."""
 
+    def busy(self) -> int:
+        """Return how many those are."""
+
     def ended(self) -> List[Ended]:
         """Return the runs that have ended since the last call, each once."""
 

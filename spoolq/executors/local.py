@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 from datetime import datetime
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
@@ -110,6 +111,10 @@ class LocalExecutor:
         """Return the runs that have not been told as ended."""
         stillborn = (ended.run for ended in self._stillborn)
         return (*(child.run for child in self._children.values()), *stillborn)
+
+    def busy(self) -> int:
+        """Return how many those are."""
+        return len(self._children) + len(self._stillborn)
 
     def ended(self) -> List[Ended]:
         """Return what has ended since the last call; pushes timeouts and endings on."""
@@ -250,4 +255,5 @@ def _encoded(variables: Mapping[str, str]) -> Dict[Any, Any]:
     """Return an environment as the system takes it, so that each spawn need not encode it anew."""
     if platform.WINDOWS:
         return dict(variables)
-    return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
+    how = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+    return {name.encode(*how): value.encode(*how) for name, value in variables.items()}

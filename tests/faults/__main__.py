@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict, Sequence
+from typing import Dict, Sequence, Tuple
 
 #: The longest first, so that two at once end at about the same time.
 CAMPAIGNS: Dict[str, Sequence[str]] = {
@@ -26,15 +26,15 @@ CAMPAIGNS: Dict[str, Sequence[str]] = {
 UNABLE = 2  # the exit code of a campaign that cannot be run here
 
 
-def run(campaign: str, length: str) -> int:
-    """Run a campaign as a process of its own; pass on what it says; return its exit code."""
+def run(campaign: str, length: str) -> Tuple[int, str]:
+    """Run a campaign as a process of its own; pass on what it says; return its exit code too."""
     began = time.monotonic()
     words = [sys.executable, "-m", f"tests.faults.{campaign}", length, *CAMPAIGNS[campaign]]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     how = {0: "ok", UNABLE: "SKIPPED"}.get(done.returncode, f"FAILED (exit {done.returncode})")
     print(done.stdout, end="", flush=True)
     print(f"{campaign}: {how}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    return done.returncode
+    return done.returncode, done.stdout
 
 
 def main() -> int:
@@ -51,8 +51,12 @@ def main() -> int:
         parser.error(f"no such campaign: {', '.join(unknown)}; there are {', '.join(CAMPAIGNS)}")
     length = "--long" if options.long else "--short"
     with ThreadPoolExecutor(options.at_once) as pool:
-        codes = list(pool.map(lambda name: run(name, length), options.campaign or CAMPAIGNS))
-    return int(any(code not in (0, UNABLE) for code in codes))
+        chosen = options.campaign or [*CAMPAIGNS]
+        ends = dict(zip(chosen, pool.map(lambda name: run(name, length), chosen)))
+    failed = {name: said for name, (code, said) in ends.items() if code not in (0, UNABLE)}
+    for name, said in failed.items():  # once more: with two at once it stands far above
+        print(f"{name} FAILED, and said: {said}", file=sys.stderr, flush=True)
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from tests.recording import Recording, _Watched
 from .words import in_order, moved, word
 
 _MOVES = {"rename": "rename", "replace": "rename", "link": "link", "rename_noreplace": "rename_new"}
+_CLOSES_THAT_UNLOCK_NOTHING = ("tmp me lock", "workers me lock", "workers me outcome")
 _SINGLE = ("unlink", "mkdir", "rmdir")
 
 
@@ -84,7 +85,7 @@ class Tape(Recording):
         elif what in _MOVES:
             extra, what = moved(*paths, names.parse), _MOVES[what]
         said = [word(path, names.parse, self.dead) for path in paths]
-        own_lock = [f"{top} me lock" for top in ("tmp", "workers")]
-        if not said or not all(said) or (what == "close" and said[0] in own_lock):
+        unlocks = what != "close" or said[0] not in _CLOSES_THAT_UNLOCK_NOTHING
+        if not said or not all(said) or not unlocks:
             return None
         return (what, *said, *extra)

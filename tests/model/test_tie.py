@@ -111,12 +111,12 @@ def _moves_before_it_records(self, worker_dir, record):
     return name
 
 
-def _lets_go_first(self, durability):
-    for claim, unfinished in self._unfinished.items():
+def _lets_go_first(self, durability, *, busy):
+    for unfinished in self._unfinished.values():
         if unfinished.slot is not None:
             outcomes.let_go(unfinished.slot)
-        self._unfinished[claim] = unfinished._replace(slot=None)
-    return _FINISH(self, durability)
+        unfinished.slot = None
+    return _FINISH(self, durability, busy=busy)
 
 
 def _in_the_time_of_the_change(self, state, filename, name, worker):
@@ -129,7 +129,7 @@ _FINISH = outcomes.Outcomes.finish
 WORSE_CODE = {
     "moves before it records": (
         "run to completed",
-        (SpoolDir, "_record_and_move", _moves_before_it_records),
+        (SpoolDir, "record_and_move", _moves_before_it_records),
     ),
     "lets the slot go before it records": (
         "run to completed",

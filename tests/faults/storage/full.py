@@ -89,14 +89,12 @@ def _under_the_fault(bench: Bench, running: disks.Running, is_told: bool) -> Non
 
 
 _EARLY = """
+import os
 from spoolq.spool import SpoolDir
-def worse(self, worker_dir, records, done, sync):
-    for record in records:
-        done[record.claim] = self.finish_move(
-            record.claim, record.state, record.stamp, record.attempt
-        )
-        worker_dir.write("x", record.data, sync=sync)
-SpoolDir._record_and_move = worse
+def worse(self, worker_dir, record):
+    return self.finish_move(record.claim, record.state, record.stamp, record.attempt)
+SpoolDir.write_outcome = lambda self, worker_dir, record: os.open(os.devnull, os.O_RDONLY)
+SpoolDir.record_and_move = worse
 """
 
 

@@ -107,17 +107,18 @@ class Spool:
         files: Dict[Name, bytes] = {}
         given: Set[str] = set()
         last = ""
-        for index, fields in enumerate(jobs):
+        for index, job in enumerate(jobs):
+            fields = {"command": job} if isinstance(job, str) else dict(job)
             try:
                 name, data = _prepare(fields, last)
-                if "id" in (fields if isinstance(fields, Mapping) else ()):
+                if "id" in fields:
                     if name.id in given:
                         raise InvalidJob("two jobs of this batch have this id", path=("id",))
                     given.add(name.id)
             except InvalidJob as error:
                 error.index = index
                 raise
-            if _is_due_at_once(fields):
+            if fields.get("run_at") is None:
                 last = name.stamp
             files[name] = data
         if not files:
@@ -233,18 +234,17 @@ class Spool:
         control.retry(self.dir, views.resolve(self.dir, job_id))
 
 
-def _prepare(fields: Union[str, Mapping[str, Any]], after: str) -> tuple[Name, bytes]:
+def _prepare(fields: Dict[str, Any], after: str) -> tuple[Name, bytes]:
     """Return name and bytes of a new job, which goes behind the stamp `after`."""
-    plain: Dict[str, Any] = {"command": fields} if isinstance(fields, str) else dict(fields)
     for name in ("command", "tags"):
-        if isinstance(plain.get(name), tuple):
-            plain[name] = [*plain[name]]
-    run_at = plain.get("run_at")
+        if isinstance(fields.get(name), tuple):
+            fields[name] = [*fields[name]]
+    run_at = fields.get("run_at")
     if isinstance(run_at, datetime):
         if run_at.tzinfo is None:
             raise InvalidJob("has no time zone", path=("run_at",))
-        plain["run_at"] = instants.to_rfc3339(run_at)
-    job = Job(plain)
+        fields["run_at"] = instants.to_rfc3339(run_at)
+    job = Job(fields)
     stamp = now = instants.to_stamp(instants.now())
     job.fields.setdefault("created_at", instants.stamp_to_rfc3339(now))
     if job.run_at is not None:
@@ -252,10 +252,6 @@ def _prepare(fields: Union[str, Mapping[str, Any]], after: str) -> tuple[Name, b
     elif stamp <= after:
         stamp = instants.to_stamp(instants.later(instants.from_stamp(after), 1e-6))
     data = job.to_bytes()
-    if not isinstance(fields, str):
+    if fields.keys() != {"command"}:
         strictjson.parse_object(data)  # Python can hold what no job can: 2**64, keys of any type
-    return Name(stamp, job.priority, 0, plain.get("id") or names.new_id()), data
-
-
-def _is_due_at_once(fields: Union[str, Mapping[str, Any]]) -> bool:
-    return isinstance(fields, str) or fields.get("run_at") is None
+    return Name(stamp, job.priority, 0, fields.get("id") or names.new_id()), data

@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 import time
+from functools import lru_cache
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 LINUX = sys.platform.startswith("linux")
@@ -136,6 +137,11 @@ def _c_library() -> Any:
     return _libc
 
 
+@lru_cache(maxsize=None)
+def _renameat2() -> Any:
+    return getattr(_c_library(), "renameat2", None)
+
+
 def rename_noreplace(
     source: str, target: str, source_dir: Optional[int], target_dir: Optional[int]
 ) -> bool:
@@ -152,9 +158,7 @@ def rename_noreplace(
         return True
     if not LINUX:
         return False
-    import ctypes
-
-    call = getattr(_c_library(), "renameat2", None)
+    call = _renameat2()
     if call is None:
         return False
     failed = call(
@@ -166,6 +170,8 @@ def rename_noreplace(
     )
     if not failed:
         return True
+    import ctypes
+
     code = ctypes.get_errno()
     if code in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
         return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from spoolq import instants, locks, names, platform, trust
 from spoolq.config import Settings
@@ -100,9 +100,9 @@ class Intake:
         self._put_off: Dict[str, Tuple[float, bool]] = {}
         self._said: Dict[str, str] = {}  # what was said to be in the way of which file
 
-    def doubts(self, filename: str) -> bool:
-        """Say whether this file does not parse, or cannot be dealt with, and is watched."""
-        return filename in self._doubts or filename in self._put_off
+    def doubts(self) -> Set[str]:
+        """Return the files that do not parse, or cannot be dealt with, and are watched."""
+        return {*self._doubts, *self._put_off}
 
     def is_idle(self) -> bool:
         """Say whether nothing is watched that may yet become a job soon."""

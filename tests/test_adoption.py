@@ -249,10 +249,10 @@ def test_a_half_written_file_with_a_name_of_the_form_is_doubted_and_then_due(spo
     filename = str(given.named(clock))
     given.write(spool, "pending", filename, '{"command": ')
     assert admit(spool, intake) == []
-    assert intake.doubts(filename)
+    assert intake.doubts() == {filename}
     given.write(spool, "pending", filename, GOOD)
     assert admit(spool, intake) == [filename]
-    assert not intake.doubts(filename)
+    assert not intake.doubts()
 
 
 def test_a_bad_file_with_a_name_of_the_form_keeps_it_in_dead(spool, intake, clock):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from datetime import datetime
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 from spoolq import instants, names
 from spoolq.adoption import Intake
@@ -29,6 +29,14 @@ _GRANULARITY = 0.05  # seconds in which a directory can change without a new mti
 _TURN = {str(priority): str(9 - priority) for priority in range(10)}
 
 
+_BEHIND = "/"  # sorts behind the point that follows the stamp in a name
+
+
+def _turn(filename: str) -> Optional[str]:
+    """Return the digit of `_TURN` for a name that has the form at first sight, else None."""
+    return _TURN.get(filename[24:25]) if filename[21:24] == "Z.p" else None
+
+
 class Agenda:
     """The order of what is due, over pending/ and failed/."""
 
@@ -44,24 +52,50 @@ class Agenda:
         self._clock = clock
         self._monotonic = monotonic
         self._due: List[str] = []  # a heap of turns: file names behind a digit of `_TURN`
-        self._more = False  # due names that did not fit into the window
+        self._last: Optional[str] = None  # where the window ends, if more is due than fits into it
         self._later: Optional[str] = None  # the earliest stamp in pending/ that is not due
         self._retry: Optional[str] = None  # the earliest stamp in failed/
         self._odd: List[str] = []
-        self._dirty = True
+        self._dirty = True  # something may be there that was not told by its name
+        self._stale = False  # the directory has changed: mostly by what was told, and by claims
+        self._own: Set[str] = set()  # what was put into pending/ here, and will be told as well
         self._looks: Dict[str, Tuple[int, float]] = {}  # mtime at a look, and since when it stood
         self._looked: Dict[str, float] = {}
         self._looked_until = 0.0
         self._look_cost = 0.0
 
     def rang(self) -> None:
-        """Note that something arrived, or may have."""
+        """Note that something arrived, or may have: a look will tell."""
         self._dirty = True
+
+    def arrived(self, filenames: Iterable[str]) -> None:
+        """Take names of pending/ that events told: so what waits there need not be read again."""
+        end = instants.to_stamp(self._clock()) + _BEHIND
+        doubts = self._intake.doubts()
+        for filename in filenames:
+            turn = _turn(filename)
+            if filename in self._own:
+                self._own.discard(filename)
+            elif not names.is_job(filename):
+                pass
+            elif turn is None or filename in doubts:
+                self._odd.append(filename)
+            elif filename >= end:
+                name = names.parse(filename)
+                if name is None:
+                    self._odd.append(filename)
+                else:
+                    self._waits_until(name.stamp)
+            elif len(self._due) < 2 * WINDOW:
+                if self._last is None or turn + filename < self._last:
+                    heapq.heappush(self._due, turn + filename)
+            else:
+                self._dirty = True
 
     def tick(self) -> None:
         """Once a second: notice what no event told."""
         if self._has_changed("pending"):
-            self._dirty = True
+            self._stale = True
         if self._has_changed("failed"):
             self.look_at_failed()
 
@@ -72,9 +106,10 @@ class Agenda:
             self.look_at_failed()
         if self._later is not None and self._later <= now:
             self._dirty, self._later = True, None  # the look will tell; until it is due, no alarm
-        if self._dirty or (self._more and not self._due):
+        wanted = self._dirty or (self._last is not None and not self._due)
+        if wanted or self._stale:
             rested = self._monotonic() - self._looked_until
-            if not self._due or rested >= self._look_cost * _SHARE:
+            if rested >= self._look_cost * _SHARE or (wanted and not self._due):
                 self._look_at_pending(now)
         self._odd += self._intake.ripe(settings)
         self._admit(settings)
@@ -112,7 +147,7 @@ class Agenda:
             self.refresh(settings)
         return not (
             self._due
-            or self._more
+            or self._last is not None
             or self._odd
             or self._dirty
             or self._retry is not None
@@ -164,11 +199,11 @@ class Agenda:
         later: Optional[str] = None
         odd: List[str] = []
         doubts = self._intake.doubts()
-        end = now + "/"  # behind the names of what is due now: what follows a stamp is a point
+        end = now + _BEHIND
         for entry in self._spool.dir("pending").entries():
             filename = entry.name
             # A quick look at the form; the whole name is read when its turn comes.
-            turn = _TURN.get(filename[24:25]) if filename[21:24] == "Z.p" else None
+            turn = _turn(filename)
             if not filename.endswith(names.SUFFIX) or filename[0] == ".":
                 pass  # an editor's backup of a job is none, though it begins like one
             elif turn is None or filename in doubts:
@@ -179,8 +214,9 @@ class Agenda:
                 odd.append(filename)  # its turn would never come, or need not be waited for
             elif later is None or filename < later:
                 later = filename
-        self._dirty = False  # only now: a look that failed half-way has to be taken again
-        self._due, self._more = due.in_order()
+        self._dirty = self._stale = False  # only now: a look that fails has to be taken again
+        self._due, self._last = due.in_order()
+        self._own.clear()
         self._later = later and later[: instants.STAMP_WIDTH]
         self._odd = odd
         self._looked_until = self._monotonic()
@@ -197,6 +233,7 @@ class Agenda:
             self._waits_until(stamp)
         else:
             heapq.heappush(self._due, _TURN[filename[24]] + filename)
+            self._own.add(filename)
 
     def _waits_until(self, stamp: str) -> None:
         self._later = stamp if self._later is None else min(self._later, stamp)
@@ -238,7 +275,7 @@ class _Earliest:
             del self._texts[self._most :]
             self._last = self._texts[-1]
 
-    def in_order(self) -> Tuple[List[str], bool]:
-        """Return them, and whether there were more."""
+    def in_order(self) -> Tuple[List[str], Optional[str]]:
+        """Return them, and if there were more, the last of them."""
         self._cut()
-        return self._texts, self._last is not None
+        return self._texts, self._last

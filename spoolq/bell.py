@@ -9,7 +9,8 @@ from __future__ import annotations
 import select
 import signal
 import socket
-from typing import Any, Callable, Dict, Optional
+from collections import deque
+from typing import Any, Callable, Deque, Dict, List, Optional
 
 _WAKE = b"\0"  # no signal has this number; the bytes of signals come here as well
 
@@ -29,10 +30,20 @@ class Bell:
         self._heed: Dict[int, Callable[[], None]] = {}
         self.watch(self._inside.fileno(), self._hear)
         self._rang = False
+        self._told: Deque[str] = deque()
 
     def ring(self) -> None:
         """Wake the sleeper: somebody is there. To ring while it rings changes nothing."""
         self._send(b"!")
+
+    def tell(self, filename: str) -> None:
+        """Wake the sleeper: this has arrived."""
+        self._told.append(filename)
+        self._send(_WAKE)
+
+    def told(self) -> List[str]:
+        """Return what has arrived since the last call."""
+        return [self._told.popleft() for _ in range(len(self._told))]
 
     def wake(self) -> None:
         """Wake the sleeper for what it has asked for itself: nobody is there."""

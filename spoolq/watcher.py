@@ -1,7 +1,8 @@
-"""File events become "look again": watchdog rings the bell when something arrives in pending/.
+"""File events become names that have arrived in pending/, and rings where there is no name.
 
-Events are a doorbell and a scan is the truth, so nothing is taken from an event but that there was
-one: a lost, doubled or wrong event costs time, never a job. Where there are no events (network
+Events are a doorbell and a scan is the truth. A name saves a scan, and is believed no further: it
+is claimed by a rename, which fails where there is no such job. So a lost, doubled or wrong event
+costs time, never a job. Where there are no events (network
 filesystems, inotify limits) the worker looks once a second, which it does anyway.
 """
 
@@ -19,9 +20,10 @@ _TRY_AGAIN = 60  # checks, one a second, after which events are tried again
 class Watcher:
     """Rings for arrivals in one directory, and is mended when it has broken."""
 
-    def __init__(self, path: str, ring: Callable[[], None]) -> None:
+    def __init__(self, path: str, ring: Callable[[], None], tell: Callable[[str], None]) -> None:
         self._path = path
         self._ring = ring
+        self._tell = tell
         self._observer: Any = None
         self._inode = -1
         self._complained = False
@@ -35,7 +37,7 @@ class Watcher:
             return
         try:
             self._inode = os.stat(self._path).st_ino
-            self._observer = _observe(self._path, self._ring)
+            self._observer = _observe(self._path, self._ring, self._tell)
             platform.keep_from_commands()
         except Exception as error:  # whatever watchdog meets, looking once a second still works
             self._observer = None
@@ -77,8 +79,8 @@ class Watcher:
             self._complained = True
 
 
-def _observe(path: str, ring: Callable[[], None]) -> Any:
-    """Start a watchdog observer that calls `ring` for arrivals in `path`."""
+def _observe(path: str, ring: Callable[[], None], tell: Callable[[str], None]) -> Any:
+    """Start a watchdog observer that tells what arrives in `path`, or rings."""
     from watchdog.events import FileSystemEventHandler
     from watchdog.observers import Observer
 
@@ -86,18 +88,26 @@ def _observe(path: str, ring: Callable[[], None]) -> Any:
         def dispatch(self, event: Any) -> None:
             ring()  # never raises: an error here would end watchdog's thread for good
 
-    observer = _arrivals_observer() or Observer()
+    def arrived(event: Any) -> None:
+        directory, name = os.path.split(os.fsdecode(event.src_path or event.dest_path))
+        if directory == path:
+            tell(name)
+        elif os.path.join(directory, name) != path or event.event_type != "modified":
+            ring()  # a change of the directory itself goes with each arrival, and tells nothing
+
+    observer = _arrivals_observer(arrived) or Observer()
     observer.schedule(Doorbell(), path, recursive=False)
     observer.daemon = True
     observer.start()
     return observer
 
 
-def _arrivals_observer() -> Optional[Any]:
+def _arrivals_observer(arrived: Callable[[Any], None]) -> Optional[Any]:
     """Return an observer that asks inotify for arrivals alone, or None where that cannot be made.
 
     A rename *out* of a watched directory, and so every claim, would hold up later events by half
-    a second: watchdog waits for the other half of the move (measured with 4.0 to 7.1).
+    a second: watchdog waits for the other half of the move (measured with 4.0 to 7.1). And an
+    event is told as it is read: what would pass it on to its handler is one more thread on the way.
     """
     if not platform.LINUX:
         return None
@@ -118,5 +128,8 @@ def _arrivals_observer() -> Optional[Any]:
     class ArrivalsEmitter(InotifyEmitter):
         def get_event_mask_from_filter(self) -> Any:
             return mask
+
+        def queue_event(self, event: Any) -> None:
+            arrived(event)
 
     return BaseObserver(ArrivalsEmitter, timeout=DEFAULT_OBSERVER_TIMEOUT)

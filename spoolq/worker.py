@@ -74,7 +74,7 @@ class Worker:
         self._next_tick = 0.0
         self._hold_off_until = 0.0
         self._write = write
-        self._is_free_again = False  # slots stood free while too much waited for the disk
+        self._is_free_again = False  # to claim, and slots stood free while it was not
         self._unsynced_claims = False
         self._claims_error: Optional[OSError] = None
         self._recovers = True  # the last recovery did not fail
@@ -123,8 +123,12 @@ class Worker:
         Raises:
             WorkerLost: the worker's directory was removed.
         """
-        if self._bell.rang():
+        rang, arrived = self._bell.rang(), self._bell.told()
+        if rang:
             self._agenda.rang()
+        if arrived:
+            self._agenda.arrived(arrived)
+        if rang or arrived:
             self._guarded(self._listen)
         if self._monotonic() >= self._next_tick:
             self._guarded(self._tick)
@@ -136,11 +140,11 @@ class Worker:
             self._end_all(INTERRUPTED)
         for ended in self._executor.ended():
             self._outcomes.add(ended, self._live.current)
-        if self._may_claim() and not self._guarded(self._refill):
+        could_claim = self._may_claim()
+        if could_claim and not self._guarded(self._refill):
             self._hold_off_until = self._monotonic() + TICK
-        was_behind = self._outcomes.is_behind()
         self._guarded(self._finish)
-        self._is_free_again = was_behind and not self._outcomes.is_behind()
+        self._is_free_again = not could_claim and self._may_claim()
         return bool(self._guarded(self._is_done))
 
     def _guarded(self, step: Callable[[], Optional[bool]]) -> Optional[bool]:

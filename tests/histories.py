@@ -138,6 +138,7 @@ class _World:
         self._until = None
         self._turns = 0
         self._rang = False
+        self._arrivals = []
         self._sleeps = 0.0
         self._end = "stays"
         self.worker = Worker(
@@ -177,6 +178,10 @@ class _World:
     def rang(self) -> bool:
         rang, self._rang = self._rang, False
         return rang
+
+    def told(self):
+        told, self._arrivals = self._arrivals, []
+        return told
 
     def wait(self, seconds):
         assert seconds is not None, "it would sleep for ever"
@@ -222,7 +227,7 @@ class _World:
         job = Job({"command": job_id, **fields})
         name = names.Name(instants.to_stamp(instant), job.priority, 0, job_id)
         self._spool.publish({name: job.to_bytes()}, "none")
-        self.ring()
+        self._arrivals.append(str(name))
 
     def _do_drop(self, rest: str) -> None:
         filename, _, text = rest.partition(" ")
@@ -231,7 +236,7 @@ class _World:
             file.write(text)
         moment = self._clock().timestamp()
         os.utime(path, (moment, moment))
-        self.ring()
+        self._arrivals += [unquote(filename)] * 2  # made, and closed after writing
 
     def _do_end(self, rest: str) -> None:
         job_id, *how = rest.split()

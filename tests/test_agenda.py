@@ -387,3 +387,107 @@ def test_a_directory_that_another_took_the_place_of_is_read_though_its_mtime_is_
     agenda.tick()
     agenda.refresh(SETTINGS)
     assert take_all(agenda) == ["j1"]
+
+
+# --- names that events told -----------------------------------------------------------------------
+
+
+def test_what_is_told_by_name_is_due_without_a_look(spool, clock, agenda, monkeypatch):
+    look(agenda)
+    name = given.job(spool, "pending", given.named(clock, "told"))
+    given.job(spool, "pending", given.named(clock, "untold"))
+    agenda.arrived([str(name)])
+    with monkeypatch.context() as patched:
+        read = []
+        patched.setattr(spool.dir("pending"), "entries", lambda: read.append(True) or iter(()))
+        agenda.refresh(SETTINGS)
+        assert (read, take_all(agenda)) == ([], ["told"])
+    agenda.tick()
+    agenda.refresh(SETTINGS)
+    assert "untold" in take_all(agenda)
+
+
+def test_names_that_are_told_keep_the_order(spool, clock, agenda):
+    given.job(spool, "pending", given.named(clock, "seen", wait=-5))
+    look(agenda)
+    told = [
+        given.job(spool, "pending", given.named(clock, job_id, priority=priority, wait=wait))
+        for job_id, priority, wait in (("late", 5, -1), ("urgent", 9, 0), ("early", 5, -9))
+    ]
+    agenda.arrived(map(str, told))
+    assert take_all(agenda) == ["urgent", "early", "seen", "late"]
+
+
+def test_a_name_that_is_told_for_later_sets_the_alarm_and_is_due_then(spool, clock, agenda):
+    look(agenda)
+    agenda.arrived([str(given.job(spool, "pending", given.named(clock, "later", wait=7)))])
+    agenda.refresh(SETTINGS)
+    assert (agenda.take(), agenda.wakes_in(SETTINGS)) == (None, 7)
+    clock.advance(7)
+    agenda.refresh(SETTINGS)
+    assert take_all(agenda) == ["later"]
+
+
+def test_a_drop_that_is_told_twice_is_adopted_once_and_not_taken_again(spool, clock, agenda):
+    look(agenda)
+    given.write(spool, "pending", "mine.json", '{"command": "true"}')
+    agenda.arrived(["mine.json", "mine.json"])
+    agenda.refresh(SETTINGS)
+    (adopted,) = spool.dir("pending").list()
+    agenda.arrived([adopted])  # its own rename is an event as well
+    taken = take_all(agenda)
+    assert len(taken) == 1 and taken[0].startswith("mine-")
+
+
+def test_lies_about_arrivals_cost_a_failed_claim_and_no_more(spool, clock, agenda):
+    look(agenda)
+    there = given.job(spool, "pending", given.named(clock, "there"))
+    lies = ["", ".", "..", ".hidden.json", "x" * 300, "no.json", "../dead/x.json", "\udcff.json"]
+    gone = str(given.named(clock, "gone", wait=-1))
+    agenda.arrived([*lies, gone, gone, str(there), gone[:30], gone.replace(".p5.", ".p5x")])
+    agenda.refresh(SETTINGS)
+    assert take_all(agenda)[-1:] == ["there"]
+    assert given.everything(spool) == [("pending", str(there))]
+
+
+def test_told_names_do_not_fill_the_memory_and_none_is_lost(spool, clock, agenda, monkeypatch):
+    monkeypatch.setattr(module, "WINDOW", 5)
+    look(agenda)
+    names = [
+        given.job(spool, "pending", given.named(clock, f"j{n:02}", wait=n - 99)) for n in range(40)
+    ]
+    agenda.arrived(str(name) for name in reversed(names))
+    assert len(agenda._due) <= 10
+    taken = []
+    while True:
+        agenda.refresh(SETTINGS)
+        found = agenda.take()
+        if found is None:
+            break
+        taken.append(found[1].id)
+        spool.dir("pending").unlink(found[0])
+    assert sorted(taken) == [name.id for name in names]
+
+
+def test_a_long_look_is_not_taken_each_second_because_of_changes_that_were_told(
+    spool, clock, agenda, monkeypatch
+):
+    """With a hundred thousand jobs for later, a look takes a third of a second."""
+    looks = []
+    real = agenda._look_at_pending
+
+    def slow(now):
+        looks.append(clock.monotonic())
+        real(now)
+        clock.advance(0.3)
+        agenda._looked_until, agenda._look_cost = clock.monotonic(), 0.3
+
+    monkeypatch.setattr(agenda, "_look_at_pending", slow)
+    look(agenda)
+    for second in range(20):
+        clock.advance(1)
+        agenda.arrived([str(given.job(spool, "pending", given.named(clock, f"j{second}")))])
+        agenda.tick()
+        agenda.refresh(SETTINGS)
+        assert agenda.take() is not None
+    assert 2 <= len(looks) <= 8

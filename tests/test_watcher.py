@@ -21,11 +21,16 @@ class Rings:
     def __init__(self):
         self._condition = threading.Condition()
         self.count = 0
+        self.told = []
 
     def __call__(self):
         with self._condition:
             self.count += 1
             self._condition.notify_all()
+
+    def tell(self, filename):
+        self.told.append(filename)
+        self()
 
     def after(self, action):
         """Do something and return the seconds until the next ring."""
@@ -65,7 +70,7 @@ def pending(tmp_path):
 
 @pytest.fixture
 def watching(pending, rings):
-    watching = Watcher(str(pending), rings)
+    watching = Watcher(str(pending), rings, rings.tell)
     watching.start()
     yield watching
     watching.stop()
@@ -131,15 +136,15 @@ def delay_after_claims(pending, rings):
 
 def test_a_claim_does_not_hold_up_the_ring_for_what_arrives_next(pending, rings, monkeypatch):
     """Beside it, in the same run, the plain observer: it waits for the move's other half."""
-    ours = Watcher(str(pending), rings)
+    ours = Watcher(str(pending), rings, rings.tell)
     ours.start()
     with_ours = delay_after_claims(pending, rings)
     ours.stop()
     for directory in (pending, pending.parent / "processing"):
         for entry in directory.iterdir():
             entry.unlink()
-    monkeypatch.setattr(watcher, "_arrivals_observer", lambda: None)
-    plain = Watcher(str(pending), rings)
+    monkeypatch.setattr(watcher, "_arrivals_observer", lambda arrived: None)
+    plain = Watcher(str(pending), rings, rings.tell)
     plain.start()
     with_plain = delay_after_claims(pending, rings)
     plain.stop()
@@ -222,7 +227,7 @@ def test_a_limit_of_inotify_is_said_once_and_the_worker_polls(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(watcher, "_observe", refuse)
-    watching = Watcher(str(pending), rings)
+    watching = Watcher(str(pending), rings, rings.tell)
     for _ in range(3):
         watching.start()
         watching.check()
@@ -234,7 +239,7 @@ def test_a_limit_of_inotify_is_said_once_and_the_worker_polls(
 
 def test_a_network_filesystem_is_not_watched_and_that_is_said(pending, rings, caplog, monkeypatch):
     monkeypatch.setattr(platform, "network_filesystem", lambda path: "nfs4")
-    watching = Watcher(str(pending), rings)
+    watching = Watcher(str(pending), rings, rings.tell)
     watching.start()
     watching.check()
     assert ["nfs4" in record.getMessage() for record in caplog.records] == [True]
@@ -244,7 +249,7 @@ def test_a_network_filesystem_is_not_watched_and_that_is_said(pending, rings, ca
 
 
 def test_a_directory_that_is_not_there_is_no_reason_to_fail(tmp_path, rings, caplog):
-    watching = Watcher(str(tmp_path / "gone"), rings)
+    watching = Watcher(str(tmp_path / "gone"), rings, rings.tell)
     watching.start()
     watching.check()
     watching.stop()
@@ -252,8 +257,8 @@ def test_a_directory_that_is_not_there_is_no_reason_to_fail(tmp_path, rings, cap
 
 
 def test_where_the_subclass_cannot_be_made_the_plain_observer_serves(pending, rings, monkeypatch):
-    monkeypatch.setattr(watcher, "_arrivals_observer", lambda: None)
-    watching = Watcher(str(pending), rings)
+    monkeypatch.setattr(watcher, "_arrivals_observer", lambda arrived: None)
+    watching = Watcher(str(pending), rings, rings.tell)
     watching.start()
     rings.after(lambda: arrive(pending, "x"))
     watching.stop()

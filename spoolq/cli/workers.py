@@ -74,7 +74,7 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
     bell = Bell()
     stops = Signals()
     bell.rings_on_signals()
-    watcher = Watcher(spool.dir.dir("pending").path, bell.ring)
+    watcher = Watcher(spool.dir.dir("pending").path, bell.ring, bell.tell)
     own = lease.Lease.start(
         spool.dir, {"count": count, "started_at": instants.to_rfc3339(instants.now())}
     )

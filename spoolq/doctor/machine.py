@@ -136,7 +136,7 @@ def _sync(room: Dir, facts: Facts) -> Iterator[Finding]:
 
 def _events(room: Dir, facts: Facts) -> Iterator[Finding]:
     heard = threading.Event()
-    watcher = Watcher(room.path, heard.set)
+    watcher = Watcher(room.path, heard.set, lambda filename: heard.set())
     try:
         watcher.start()
         watching = watcher.watches

@@ -48,6 +48,10 @@ class Stage:
         """Be the worker's bell: what is to be seen is seen at every turn."""
         return True
 
+    def told(self) -> List[str]:
+        """Return that no event told a name."""
+        return []
+
     def turn(self) -> None:
         """Let time pass and the worker look at everything."""
         self.clock.advance(5)

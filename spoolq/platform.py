@@ -10,7 +10,6 @@ import errno
 import os
 import sys
 import time
-from functools import lru_cache
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 LINUX = sys.platform.startswith("linux")
@@ -137,11 +136,6 @@ def _c_library() -> Any:
     return _libc
 
 
-@lru_cache(maxsize=None)
-def _renameat2() -> Any:
-    return getattr(_c_library(), "renameat2", None)
-
-
 def rename_noreplace(
     source: str, target: str, source_dir: Optional[int], target_dir: Optional[int]
 ) -> bool:
@@ -158,7 +152,7 @@ def rename_noreplace(
         return True
     if not LINUX:
         return False
-    call = _renameat2()
+    call = getattr(_c_library(), "renameat2", None)
     if call is None:
         return False
     failed = call(

@@ -59,7 +59,11 @@ def pid_in(path) -> int:
     wait_until(lambda: os.path.exists(path), f"{path}")
     with open(path, encoding="ascii") as file:
         pid = int(file.read())
-    wait_until(lambda: not is_alive(pid) or _name(pid) == "sleep", "the child's exec")
+    # It sleeps: its name is new a moment before its environment can be read.
+    wait_until(
+        lambda: not is_alive(pid) or (_name(pid) == "sleep" and state_of(pid) == "S"),
+        "the child's exec",
+    )
     return pid
 
 

@@ -2,13 +2,13 @@
 
 import os
 from contextlib import ExitStack, contextmanager
-from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, ContextManager, Dict, NamedTuple, Optional, Sequence
 from unittest import mock
 
 from spoolq import fsio, spool
 from spoolq.job import Job
 from spoolq.names import Name
-from spoolq.spool import Record, Report, SpoolDir
+from spoolq.spool import Record, SpoolDir
 
 from .campaign import try_all
 from .operations import BATCH, OPERATIONS
@@ -41,21 +41,22 @@ def _patched(*patches: Any) -> Callable[[], ContextManager[Any]]:
     return variant
 
 
-def _move_before_record(
-    self: SpoolDir, worker_dir: fsio.Dir, records: List[Record], durability: str = "full"
-) -> Report:
-    done: Dict[Name, Optional[Name]] = {}
-    try:
-        for record in records:
-            name = self.finish_move(record.claim, record.state, record.stamp, record.attempt)
-            if name is not None:
-                worker_dir.write("outcome", record.data, sync=True)
-                worker_dir.rename("outcome", self.dir(record.state), str(name))
-                self.dir(record.state).sync()
-            done[record.claim] = name
-    except OSError as error:
-        return Report(done, error)
-    return Report(done, None)
+def _write_nothing(self: SpoolDir, worker_dir: fsio.Dir, record: Record) -> int:
+    return os.open(os.devnull, os.O_RDONLY)
+
+
+def _sync_nothing(
+    self: SpoolDir, worker_dir: fsio.Dir, files: Sequence[int], durability: str
+) -> None:
+    pass
+
+
+def _move_before_record(self: SpoolDir, worker_dir: fsio.Dir, record: Record) -> Optional[Name]:
+    name = self.finish_move(record.claim, record.state, record.stamp, record.attempt)
+    if name is not None:
+        worker_dir.write("outcome", record.data, sync=True)
+        worker_dir.rename("outcome", self.dir(record.state), str(name))
+    return name
 
 
 def _copy_and_unlink(self: SpoolDir, claim: Name, worker: str, slot: str) -> Optional[Name]:
@@ -92,7 +93,11 @@ FINISHES = ["finish completed", "finish two"]
 CONTROLS = [
     Control(
         "moved before it is recorded",
-        _patched((SpoolDir, "finish", _move_before_record)),
+        _patched(
+            (SpoolDir, "write_outcome", _write_nothing),
+            (SpoolDir, "sync_outcomes", _sync_nothing),
+            (SpoolDir, "record_and_move", _move_before_record),
+        ),
         FINISHES,
     ),
     Control(

@@ -22,7 +22,7 @@ def _directory():
 
 def _record():
     """Leave out the sync of an outcome's data before it is renamed over the claim."""
-    spool.sync_together = lambda directory, names: None
+    spool.sync_files = lambda files: None
 
 
 def _whole():

@@ -47,10 +47,9 @@ def _control(filesystem: str, rule: str) -> Task:
     if not rule.startswith("no-whole-sync"):
         return Task(filesystem, rule, subsets=3, real=0, until_caught=True, batch=0)
     # What is to come back has to be on the disk for good: the sync of a batch does that. Without
-    # the first of the two syncs it takes a neighbour, and then shows in one state of a hundred.
+    # the first of the two syncs it takes a neighbour, and shows in one state of seventy or so.
     beside = rule == "no-whole-sync-before"
-    quota = 1500 if beside else 300
-    return Task(filesystem, rule, quota=quota, turn=1, real=0, until_caught=True, neighbour=beside)
+    return Task(filesystem, rule, quota=1500, turn=1, real=0, until_caught=True, neighbour=beside)
 
 
 def perform(tasks: Sequence[Task]) -> Dict[str, Any]:

@@ -78,19 +78,18 @@ class Agenda:
                 self._own.discard(filename)
             elif not names.is_job(filename):
                 pass
+            elif len(self._due) + len(self._odd) >= 2 * WINDOW:
+                self._dirty = True  # nothing is taken just now; a look will tell
             elif turn is None or filename in doubts:
                 self._odd.append(filename)
-            elif filename >= end:
+            elif filename < end:
+                self._put(turn + filename)
+            else:
                 name = names.parse(filename)
                 if name is None:
                     self._odd.append(filename)
                 else:
                     self._waits_until(name.stamp)
-            elif len(self._due) < 2 * WINDOW:
-                if self._last is None or turn + filename < self._last:
-                    heapq.heappush(self._due, turn + filename)
-            else:
-                self._dirty = True
 
     def tick(self) -> None:
         """Once a second: notice what no event told."""
@@ -131,7 +130,7 @@ class Agenda:
     def wakes_in(self, settings: Settings) -> Optional[float]:
         """Return the seconds until something falls due or wants another look, or None."""
         waits = [wait for wait in (self._intake.patience(settings),) if wait is not None]
-        if self._odd or (self._dirty and not self._due):
+        if self._odd or ((self._dirty or self._last is not None) and not self._due):
             return 0.0
         for stamp in (self._later, self._retry):
             if stamp is not None:
@@ -232,8 +231,12 @@ class Agenda:
         if stamp > instants.to_stamp(self._clock()):
             self._waits_until(stamp)
         else:
-            heapq.heappush(self._due, _TURN[filename[24]] + filename)
+            self._put(_TURN[filename[24]] + filename)
             self._own.add(filename)
+
+    def _put(self, due: str) -> None:
+        if self._last is None or due < self._last:  # else it is found when the window has run out
+            heapq.heappush(self._due, due)
 
     def _waits_until(self, stamp: str) -> None:
         self._later = stamp if self._later is None else min(self._later, stamp)

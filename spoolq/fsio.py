@@ -93,7 +93,8 @@ class Dir:
 
     def scan(self) -> Iterator[str]:
         """Yield the names of all entries, in no order, without holding them all."""
-        return (entry.name for entry in self.entries())
+        for entry in self.entries():
+            yield entry.name
 
     def entries(self) -> Iterator[os.DirEntry[str]]:
         """Yield all entries with their kinds, in no order."""

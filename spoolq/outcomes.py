@@ -60,8 +60,9 @@ class _Batch:
         self.recorded = recorded
         self.moved = moved
         self.is_over = False
+        self.confirmed = False  # no power cut undoes the moves
+        self.error: Optional[OSError] = None  # what the disk refused of them
         self.unsynced: Optional[OSError] = None  # why no outcome may be moved
-        self.unconfirmed: Optional[OSError] = None  # why a power cut may undo the moves
         self.failure: Optional[BaseException] = None
 
 
@@ -172,15 +173,19 @@ class Outcomes:
 
     def _hand_over(self, durability: str) -> bool:
         """Begin a batch; True if a disk that refuses lets none begin."""
-        self._next_batch = self._monotonic() + self._pace
+        self._next_batch = self._monotonic() + (0.0 if durability == "none" else self._pace)
+        recorded, refused = [*self._unfinished.values()], None
         try:
-            for unfinished in self._unfinished.values():
+            for unfinished in recorded:
                 if unfinished.file is None:
                     unfinished.file = self._spool.write_outcome(self._lease.dir, unfinished.record)
         except OSError as error:
             self._set_trouble(words(error))
-            return True
-        batch = self._batch = _Batch([*self._unfinished.values()], self._moved)
+            if not self._moved:
+                return True
+            recorded, refused = [], error  # a full disk keeps no move from being synced
+        batch = self._batch = _Batch(recorded, self._moved)
+        batch.unsynced = refused
         self._moved = []
         files = [unfinished.file for unfinished in batch.recorded if unfinished.file is not None]
         states = {unfinished.record.state for unfinished in batch.moved}
@@ -188,13 +193,14 @@ class Outcomes:
         def work() -> None:
             try:
                 try:
+                    self._spool.sync_moves(states, durability)
+                    batch.confirmed = True
+                except OSError as error:
+                    batch.error = error
+                try:
                     self._spool.sync_outcomes(self._lease.dir, files, durability)
                 except OSError as error:
                     batch.unsynced = error
-                try:
-                    self._spool.sync_moves(states, durability)
-                except OSError as error:
-                    batch.unconfirmed = error
             except BaseException as failure:  # the loop's to deal with, which takes it
                 batch.failure = failure
             batch.is_over = True
@@ -212,7 +218,7 @@ class Outcomes:
         for unfinished in batch.recorded:
             unfinished.close()
         for unfinished in batch.moved:
-            self._tell(unfinished, confirmed=batch.unconfirmed is None)
+            self._tell(unfinished, confirmed=batch.confirmed)
         if batch.failure is not None:
             raise batch.failure
         error = batch.unsynced
@@ -221,7 +227,7 @@ class Outcomes:
                 self._move(unfinished, moved)
             except OSError as refused:
                 error = error or refused
-        error = error or batch.unconfirmed
+        error = error or batch.error
         self._set_trouble("" if error is None else words(error))
         return error is not None
 
@@ -252,6 +258,8 @@ class Outcomes:
 
     def give_up(self) -> None:
         """Say whose outcomes will not be on disk, now that the worker leaves."""
+        for unfinished in [*self._moved, *(self._batch.moved if self._batch else ())]:
+            self._tell(unfinished, confirmed=False)
         for claim, unfinished in self._unfinished.items():
             logger.warning(
                 "%s: its end (%s) is not recorded; the next worker records it if it finds it, "

@@ -41,6 +41,7 @@ from spoolq.names import Name
 
 #: The slot of a claim that is not made to run the job; runs are in slots 0, 1, 2 ...
 CHANGE = "change"
+_FEW = 4  # ids that are sought in a file name as it stands, before it is taken apart
 
 
 class Record(NamedTuple):
@@ -94,7 +95,10 @@ class SpoolDir(Layout):
         for state in LOOK_ORDER * 2:
             if not missing:
                 break
+            few = len(missing) < _FEW and [*missing]
             for filename in self.dir(state).scan():
+                if few and not any(job_id in filename for job_id in few):
+                    continue  # a look that is cheap: `show` in a spool of a million jobs
                 job_id = names.id_in(filename)
                 if job_id in missing:
                     found[job_id] = (state, filename)

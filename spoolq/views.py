@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import os
 from datetime import datetime
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from spoolq import config, instants, lease, names
 from spoolq.config import Settings
@@ -201,29 +201,37 @@ def jobs(
     Newest by the time in the name (when it ended, started, or falls due), else by the file's own.
     """
     settings = settings_of(spool)[0]
-    found: Dict[str, Tuple[str, str, str]] = {}
-    for where in LOOK_ORDER if state is None else (state,):
-        directory = spool.dir(where)
-        for filename in directory.scan():
-            if names.is_job(filename):
-                # A job that moved during the look is taken where it was seen last.
-                job_id = names.id_in(filename)
-                stamp = (
-                    filename[: instants.STAMP_WIDTH] if job_id else _changed(directory, filename)
-                )
-                found[job_id or f"{where}/{filename}"] = (stamp, filename, where)
-    entries = found.values()
-    wanted = limit if tag is None else None
-    ordered = sorted(entries, reverse=True) if wanted is None else heapq.nlargest(wanted, entries)
+    entries = _entries(spool, LOOK_ORDER if state is None else (state,))
+    if tag is None and limit is not None:
+        # A job that moves during the look may be seen in two places, and is gone from one.
+        ordered = heapq.nlargest(2 * limit, entries)
+    else:
+        ordered = sorted(entries, reverse=True)
     shown = 0
+    seen: Set[str] = set()
     for _, filename, where in ordered:
-        view = look(spool, where, filename, settings)
+        job_id = names.id_in(filename) or f"{where}/{filename}"
+        view = None if job_id in seen else look(spool, where, filename, settings)
         if view is None or (tag and not (view.job and tag in view.job.fields.get("tags", []))):
             continue
+        seen.add(job_id)
         yield view
         shown += 1
         if shown == limit:
             break
+
+
+def _entries(spool: SpoolDir, states: Iterable[str]) -> Iterator[Tuple[str, str, str]]:
+    """Yield time, file name and state of all that is meant as a job."""
+    for state in states:
+        directory = spool.dir(state)
+        for filename in directory.scan():
+            if names.is_job(filename):
+                has_form = filename[21:24] == "Z.p" and names.id_in(filename)
+                stamp = (
+                    filename[: instants.STAMP_WIDTH] if has_form else _changed(directory, filename)
+                )
+                yield stamp, filename, state
 
 
 def _changed(directory: Dir, filename: str) -> str:
@@ -247,6 +255,8 @@ def resolve(spool: SpoolDir, text: str) -> str:
     for _ in range(2):  # a job may move during one look
         for state in LOOK_ORDER:
             for filename in spool.dir(state).scan():
+                if text not in filename:
+                    continue
                 job_id = names.id_in(filename)
                 if text in (job_id, filename):
                     return text

@@ -491,3 +491,39 @@ def test_a_long_look_is_not_taken_each_second_because_of_changes_that_were_told(
         agenda.refresh(SETTINGS)
         assert agenda.take() is not None
     assert 2 <= len(looks) <= 8
+
+
+def test_a_worker_does_not_sleep_when_its_window_has_run_out(spool, clock, agenda, monkeypatch):
+    monkeypatch.setattr(module, "WINDOW", 1)
+    for number in range(3):
+        given.job(spool, "pending", given.named(clock, f"j{number}", wait=number - 9))
+    look(agenda)
+    assert agenda.take() is not None
+    assert (agenda.take(), agenda.wakes_in(SETTINGS)) == (None, 0)
+
+
+def test_what_is_promoted_does_not_overtake_what_the_window_left_out(
+    spool, clock, agenda, monkeypatch
+):
+    monkeypatch.setattr(module, "WINDOW", 3)
+    for number in range(9):
+        given.job(spool, "pending", given.named(clock, f"j{number}", wait=number - 99))
+    given.job(spool, "failed", given.named(clock, "retry", attempt=1, priority=0))
+    look(agenda)
+    agenda.look_at_failed()
+    taken = []
+    while True:
+        agenda.refresh(SETTINGS)
+        found = agenda.take()
+        if found is None:
+            break
+        taken.append(found[1].id)
+        spool.dir("pending").unlink(found[0])
+    assert taken == [*(f"j{number}" for number in range(9)), "retry"]
+
+
+def test_drops_that_nothing_is_done_about_do_not_fill_the_memory(agenda, monkeypatch):
+    monkeypatch.setattr(module, "WINDOW", 5)
+    look(agenda)
+    agenda.arrived(f"drop{number}.json" for number in range(1000))
+    assert len(agenda._odd) <= 10

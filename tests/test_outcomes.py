@@ -181,6 +181,52 @@ def test_a_disk_that_is_full_when_a_run_ends_is_asked_again(desk, monkeypatch):
     assert len(refused) == 2
 
 
+def test_a_full_disk_keeps_no_move_from_being_synced_and_told(desk, monkeypatch, caplog):
+    caplog.set_level("INFO", "spoolq")
+    desk.end("a")
+    desk.finish(busy=True)
+    desk.write()
+    assert desk.finish(busy=True) == ["a"]  # and its move waits for the next batch
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(desk.spool, "write_outcome", refuse)
+    desk.end("b")
+    desk.clock.advance(PACE)
+    desk.finish(busy=True)
+    desk.write()
+    desk.finish(busy=True)
+    assert "a completed: exit 0 after 0 s" in caplog.messages
+    assert "No space left" in desk.outcomes.trouble
+
+
+def test_no_move_is_told_as_durable_that_was_not_synced(desk, monkeypatch, caplog):
+    caplog.set_level("INFO", "spoolq")
+    desk.end("a")
+    desk.finish()
+    desk.write()
+    assert desk.finish() == ["a"]
+
+    def breaks(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(desk.spool, "sync_moves", breaks)
+    desk.write()
+    with pytest.raises(MemoryError):
+        desk.finish()
+    assert [message for message in caplog.messages if "does not confirm it" in message]
+
+
+def test_a_worker_that_gives_up_says_so_of_moves_too(desk, caplog):
+    desk.end("a")
+    desk.finish()
+    desk.write()
+    assert desk.finish() == ["a"]
+    desk.outcomes.give_up()
+    assert "the disk does not confirm it" in caplog.text
+
+
 def test_that_the_workers_directory_is_gone_is_told_by_the_loop(desk):
     desk.end("a")
     desk.finish()

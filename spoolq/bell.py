@@ -31,18 +31,24 @@ class Bell:
         self.watch(self._inside.fileno(), self._hear)
         self._rang = False
         self._told: Deque[str] = deque()
+        self._is_woken = False  # and has not asked yet what for
 
     def ring(self) -> None:
         """Wake the sleeper: somebody is there. To ring while it rings changes nothing."""
         self._send(b"!")
 
     def tell(self, filename: str) -> None:
-        """Wake the sleeper: this has arrived."""
+        """Wake the sleeper: this has arrived. Of many in a row the first wakes for them all."""
         self._told.append(filename)
-        self._send(_WAKE)
+        if not self._is_woken:
+            self._is_woken = True
+            self._send(_WAKE)
 
     def told(self) -> List[str]:
         """Return what has arrived since the last call."""
+        # RACE: first this, or what is told just now would wake nobody
+        # (test_what_is_told_while_the_sleeper_asks_is_heard).
+        self._is_woken = False
         return [self._told.popleft() for _ in range(len(self._told))]
 
     def wake(self) -> None:

@@ -111,3 +111,35 @@ def test_ringing_a_bell_that_is_gone_is_harmless():
     bell = Bell()
     bell.close()
     bell.ring()
+
+
+def test_what_is_told_is_heard_once_and_in_order(bell):
+    for name in ("a", "b", "c"):
+        bell.tell(name)
+    bell.wait(None)
+    assert (bell.told(), bell.told(), bell.rang()) == (["a", "b", "c"], [], False)
+    bell.tell("d")
+    bell.wait(None)
+    assert bell.told() == ["d"]
+
+
+def test_of_many_that_are_told_in_a_row_the_first_wakes_for_them_all(bell, monkeypatch):
+    """Each wake is a system call of watchdog's thread, whose queue must not grow meanwhile."""
+    sent = []
+    monkeypatch.setattr(bell, "_send", sent.append)
+    for number in range(1000):
+        bell.tell(str(number))
+    assert len(sent) == 1
+
+
+def test_what_is_told_while_the_sleeper_asks_is_heard(bell):
+    """A thread tells names while the loop sleeps and asks: none may be left with nobody awake."""
+    wanted, heard = 20_000, []
+    teller = threading.Thread(target=lambda: [bell.tell(str(n)) for n in range(wanted)])
+    teller.start()
+    while len(heard) < wanted:
+        bell.wait(600)
+        told = bell.told()
+        heard += told
+    teller.join()
+    assert heard == [str(number) for number in range(wanted)]

@@ -1,0 +1,1 @@
+"""The benchmarks: what spoolq costs, beside what else could be used, in runs that repeat."""

@@ -1,182 +1,150 @@
-"""A few figures in one run: latency, drain beside xargs, starts, syncs. Ratios count, not times.
+"""Measures spoolq beside what else could be used, and writes the page with the figures.
 
-    python -m tests.benchmarks            five rounds, about two minutes
-    python -m tests.benchmarks --quick    one small round: only that it runs
+    python -m tests.benchmarks                        all parts, five rounds: hours on a slow disk
+    python -m tests.benchmarks drain idle             some of them
+    python -m tests.benchmarks --quick                only that all of it runs, and counts right
+    python -m tests.benchmarks --json FILE ...        add the figures to FILE
+    python -m tests.benchmarks --write FILE           write docs/benchmarks.md from FILE
 
-Rivals and our own are interleaved; medians are printed, one JSON object at the end.
+With root each part gets a fresh filesystem of its own, on a loop device; else a temporary
+directory. The first filesystem named is for all parts; the others are for those parts that depend
+on it most.
 """
 
+import argparse
 import json
 import os
-import statistics
-import subprocess
+import signal
 import sys
 import tempfile
 import time
+import traceback
+from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Dict, List, Optional
 
-from spoolq import Spool
-from spoolq.executors import spawning
-from spoolq.fsio import Dir, sync_together
-from tests.conftest import environment, wait_until
+from tests.benchmarks import disk, machine
+from tests.benchmarks.bench import Bench, rounded, say
 
-SPOOLQ = [sys.executable, "-m", "spoolq"]
-
-
-def timed(command, **options):
-    started = time.perf_counter()
-    subprocess.run(command, check=True, env=environment(), **options)
-    return time.perf_counter() - started
+PARTS = ("drain", "enqueue", "latency", "backlog", "idle", "cold", "recovery", "growth", "micro")
+_LAST = "?"  # --write without a file
 
 
-def start_to_first_instruction(place, rounds):
-    """Seconds from `mv` into pending/ to the first line of the command, the worker being idle."""
-    spool = Path(place, "latency")
-    Spool(str(spool), create=True).close()
-    fifo = Path(place, "fifo")
-    os.mkfifo(fifo)
-    worker = subprocess.Popen(
-        [*SPOOLQ, "--spool", str(spool), "worker", "start"],
-        stderr=subprocess.DEVNULL,
-        env=environment(),
+def options_of(arguments: List[str]) -> argparse.Namespace:
+    """Return what was asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    try:
-        wait_until(lambda: any((spool / "workers").iterdir()), "the worker")
-        taken = []
-        for number in range(rounds):
-            new = spool / "tmp" / f"new.{number}"
-            new.write_text(json.dumps({"command": f"echo > {fifo}"}))
-            wait_until(lambda: not any((spool / "processing").iterdir()), "an idle worker")
-            started = time.perf_counter()
-            new.rename(spool / "pending" / f"job.{number}.json")
-            fifo.read_bytes()
-            taken.append(time.perf_counter() - started)
-    finally:
-        worker.terminate()
-        worker.wait()
-    return sorted(taken)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; else all")
+    parser.add_argument("--quick", action="store_true", help="one small round; no figure counts")
+    parser.add_argument("--rounds", type=int, help="how often each is measured (5)")
+    parser.add_argument(
+        "--filesystem", default="ext4", help=f"of {', '.join(disk.FILESYSTEMS)}; ext4 unless given"
+    )
+    parser.add_argument(
+        "--rivals", default="all", help="parts of their names, with commas, or none (all)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="add the figures to this file")
+    parser.add_argument(
+        "--write", metavar="FILE", nargs="?", const=_LAST, help="write the page; measures nothing"
+    )
+    options = parser.parse_args(arguments)
+    unknown = [part for part in options.parts if part not in PARTS]
+    unknown += [one for one in options.filesystem.split(",") if one not in disk.FILESYSTEMS]
+    if unknown:
+        parser.error(f"not known: {', '.join(unknown)}")
+    return options
 
 
-def drain(place, jobs, durability):
-    """Seconds to run so many jobs that are due, start of the worker included."""
-    with tempfile.TemporaryDirectory(dir=place) as path:
-        spool = Spool(os.path.join(path, "spool"), create=True)
-        Path(spool.path, "config.json").write_text(json.dumps({"durability": durability}))
-        spool.enqueue_many([f"printf x >> {path}/out"] * jobs)
-        command = [*SPOOLQ, "--spool", spool.path, "worker", "start", "--count", "2", "--drain"]
-        taken = timed(command, stderr=subprocess.DEVNULL)
-        assert Path(path, "out").stat().st_size == jobs
-        return taken
-
-
-def xargs(place, jobs):
-    """Seconds that xargs -P2 takes for the same commands, and remembers nothing."""
-    out = Path(place, "xargs.out")
-    lines = f"printf x >> {out}\n" * jobs
-    command = ["xargs", "-P2", "-d", "\n", "-n1", "sh", "-c"]
-    taken = timed(command, input=lines, text=True)
-    out.unlink()
-    return taken
-
-
-def enqueue_many(place, jobs):
-    """Durable jobs a second, enqueued in one batch."""
-    with tempfile.TemporaryDirectory(dir=place) as path:
-        spool = Spool(os.path.join(path, "spool"), create=True)
-        started = time.perf_counter()
-        spool.enqueue_many(["true"] * jobs)
-        return jobs / (time.perf_counter() - started)
-
-
-def cold_start(place):
-    """Seconds of `spoolq enqueue true`, and of Python with click alone."""
-    path = os.path.join(place, "cold")
-    Spool(path, create=True).close()
-    ours = timed([*SPOOLQ, "--spool", path, "enqueue", "true"], stdout=subprocess.DEVNULL)
-    return ours, timed([sys.executable, "-c", "import click"])
-
-
-def start_of_a_process(place, rounds):
-    """Microseconds for which starting a command holds up who starts it: our way, and Popen."""
-    descriptor = os.open(os.path.join(place, "lock"), os.O_CREAT | os.O_RDWR)
-    null = os.open(os.devnull, os.O_RDWR)
-    how = {"stdin": null, "output": null, "inherit": descriptor, "cwd": place}
-    variables = dict(os.environb)
-    can_spawn = spawning._can_spawn
-    taken = {"ours": [], "Popen": []}
-    try:
-        for _ in range(rounds):
-            for way in taken:
-                spawning._can_spawn = can_spawn if way == "ours" else lambda: False
-                started = time.perf_counter()
-                process = spawning.start(["/bin/true"], variables, **how)
-                taken[way].append((time.perf_counter() - started) * 1e6)
-                process.wait()
-    finally:
-        spawning._can_spawn = can_spawn
-        os.close(descriptor)
-        os.close(null)
-    return {way: statistics.median(figures) for way, figures in taken.items()}
-
-
-def syncs_of_a_batch(place, rounds, files=10):
-    """Milliseconds to make so many new files durable: together, and one after the other."""
-    taken = {"together": [], "one by one": []}
-    for number in range(rounds):
-        for way in taken:
-            path = os.path.join(place, f"batch.{way}.{number}")
-            os.mkdir(path)
-            directory = Dir.open(path)
-            names = [str(name) for name in range(files)]
-            for name in names:
-                directory.write(name, b"x" * 300, sync=False)
-            started = time.perf_counter()
-            for some in [names] if way == "together" else [[name] for name in names]:
-                sync_together(directory, some)
-            taken[way].append((time.perf_counter() - started) * 1e3)
-            directory.close()
-    return {way: statistics.median(figures) for way, figures in taken.items()}
-
-
-def main():
-    quick = "--quick" in sys.argv[1:]
-    rounds, jobs = (1, 50) if quick else (5, 1000)
-    rows = []
-    with tempfile.TemporaryDirectory() as place:
-        latency = start_to_first_instruction(place, 10 if quick else 200)
-        starts = start_of_a_process(place, 10 if quick else 300)
-        syncs = syncs_of_a_batch(place, 2 if quick else 15)
-        for _ in range(rounds):
-            rows.append(
-                (
-                    xargs(place, jobs),
-                    drain(place, jobs, "full"),
-                    drain(place, jobs, "none"),
-                    *cold_start(place),
-                    enqueue_many(place, 10 * jobs),
-                )
-            )
-    theirs, full, none, enqueue, click, bulk = (statistics.median(c) for c in zip(*rows))
-    figures = {
-        "latency_ms": {
-            "p50": latency[len(latency) // 2] * 1000,
-            "p95": latency[len(latency) * 95 // 100] * 1000,
-            "p99": latency[len(latency) * 99 // 100] * 1000,
-        },
-        "drain_jobs_a_second": {
-            "xargs -P2": jobs / theirs,
-            "full": jobs / full,
-            "none": jobs / none,
-            "full to xargs": theirs / full,
-            "none to xargs": theirs / none,
-        },
-        "cold_start": {"enqueue_ms": enqueue * 1000, "to import click": enqueue / click},
-        "enqueue_many_a_second": bulk,
-        "start_of_a_process_us": starts,
-        "sync_of_10_files_ms": syncs,
+def measure(part: str, filesystem: str, options: argparse.Namespace) -> Dict[str, Any]:
+    """Measure one part on one filesystem and return its entry."""
+    say(f"{part} on {'whatever is there' if options.quick else filesystem}")
+    began, load = time.monotonic(), os.getloadavg()[0]
+    rounds = 1 if options.quick else options.rounds or 5
+    rivals = tuple(options.rivals.split(","))
+    module = import_module(f"tests.benchmarks.{part}")
+    if options.quick:
+        with tempfile.TemporaryDirectory(prefix="spoolq-bench-") as place:
+            kind = disk.type_of(place)
+            figures = module.measure(Bench(place, kind, True, rounds, False, rivals))
+    else:
+        with disk.fresh(filesystem) as (place, kind):
+            is_fresh = kind == filesystem
+            figures = module.measure(Bench(place, kind, False, rounds, is_fresh, rivals))
+    return {
+        "filesystem": kind,
+        "measured_at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "commit": machine.commit(),
+        "quick": options.quick,
+        "rounds": rounds,
+        "load_before": load,
+        "took_s": time.monotonic() - began,
+        "figures": figures,
     }
-    print(json.dumps(figures, indent=2 if sys.stdout.isatty() else None, default=float))
+
+
+def run(options: argparse.Namespace) -> "tuple[Dict[str, Any], int]":
+    """Measure what was asked for; return the document, and how many parts failed."""
+    document = merged(options.json)
+    document["machine"] = machine.look()
+    failures = 0
+    for part in options.parts or PARTS:
+        everywhere = import_module(f"tests.benchmarks.{part}").EVERYWHERE
+        filesystems = ["here"] if options.quick else options.filesystem.split(",")
+        for filesystem in filesystems if everywhere else filesystems[:1]:
+            try:
+                entry = measure(part, filesystem, options)
+            except Exception:
+                traceback.print_exc()
+                say(f"{part} on {filesystem} failed")
+                failures += 1
+                continue
+            document["parts"].setdefault(part, {})[filesystem] = rounded(entry)
+            if options.json:  # after each part, so that an hour is not lost
+                keep(document, options.json)
+    return document, failures
+
+
+def merged(path: Optional[str]) -> Dict[str, Any]:
+    """Return the document in a file, or a new one."""
+    if path and os.path.exists(path):
+        document: Dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        return document
+    return {"version": 1, "parts": {}}
+
+
+def keep(document: Dict[str, Any], path: str) -> None:
+    """Write the document whole."""
+    temporary = f"{path}.new"
+    Path(temporary).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def main(arguments: List[str]) -> int:
+    """Measure, print one JSON object, and write the page where that was asked for."""
+    options = options_of(arguments)
+    # So that a kill unwinds what is mounted and started, as Ctrl+C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if options.write and options.write != _LAST:
+        from tests.benchmarks import report
+
+        report.write(merged(options.write))
+        return 0
+    document, failures = run(options)
+    print(json.dumps(document, indent=2 if sys.stdout.isatty() else None))
+    if options.write and not failures:
+        from tests.benchmarks import report
+
+        report.write(document)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)

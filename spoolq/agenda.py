@@ -1,9 +1,9 @@
 """Which job is next: the due jobs of pending/ in their order, and when the next one falls due.
 
-The directories are the truth and this is a recent look at them: a name that is gone when it is
-claimed costs one failed rename. A look costs time in proportion to the directory, so while there
-is something to do only a tenth of the time is spent on looking, and at most `WINDOW` due names
-are held, whatever waits.
+The directories are the truth and this is a recent look at them, with the names that events have
+told since: a name that is gone when it is claimed costs one failed rename. A look costs time in
+proportion to the directory, so only a tenth of the time is spent on looking while nothing but
+claims and told arrivals has changed it, and at most `WINDOW` due names are held.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ _GRANULARITY = 0.05  # seconds in which a directory can change without a new mti
 #: By a job's priority: what its file name is to begin with, to sort as its turn comes. Text sorts
 #: three times as fast as tuples, which counts where a million wait (tests/benchmarks).
 _TURN = {str(priority): str(9 - priority) for priority in range(10)}
-
-
 _BEHIND = "/"  # sorts behind the point that follows the stamp in a name
 
 
@@ -203,7 +201,7 @@ class Agenda:
             filename = entry.name
             # A quick look at the form; the whole name is read when its turn comes.
             turn = _turn(filename)
-            if not filename.endswith(names.SUFFIX) or filename[0] == ".":
+            if not names.is_job(filename):
                 pass  # an editor's backup of a job is none, though it begins like one
             elif turn is None or filename in doubts:
                 odd.append(filename)

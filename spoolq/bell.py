@@ -12,14 +12,14 @@ import socket
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional
 
+_READABLE = getattr(select, "POLLIN", 1)
 _WAKE = b"\0"  # no signal has this number; the bytes of signals come here as well
 
 
 class Bell:
     """A poll with a doorbell.
 
-    A child is watched for a few milliseconds, so the plain poll is cheaper than epoll, which is
-    told of each by two system calls, and than `selectors` around either (tests/benchmarks).
+    A child is watched for a few milliseconds: epoll would be told of each, by two system calls.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Bell:
 
     def watch(self, descriptor: int, readable: Callable[[], None]) -> None:
         """Wake the sleeper, and call `readable`, when this descriptor becomes readable."""
-        self._poll.register(descriptor, 1)  # POLLIN, everywhere
+        self._poll.register(descriptor, _READABLE)
         self._heed[descriptor] = readable
 
     def forget(self, descriptor: int) -> None:
@@ -112,4 +112,6 @@ class _WindowsPoll:
 
     def poll(self, milliseconds: Optional[float]) -> Any:
         seconds = None if milliseconds is None else milliseconds / 1000
-        return [(ready, 1) for ready in select.select([*self._descriptors], [], [], seconds)[0]]
+        return [
+            (ready, _READABLE) for ready in select.select([*self._descriptors], [], [], seconds)[0]
+        ]

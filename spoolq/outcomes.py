@@ -10,7 +10,6 @@ against each second.
 
 from __future__ import annotations
 
-import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from spoolq import instants, lease, logs
@@ -79,8 +78,8 @@ class Outcomes:
         own: lease.Lease,
         chance: Callable[[], float],
         write: Callable[[Work], None],
-        monotonic: Callable[[], float] = time.monotonic,
-        pace: float = 0.0,
+        monotonic: Callable[[], float],
+        pace: float,
     ) -> None:
         self._spool = spool
         self._lease = own

@@ -203,8 +203,8 @@ def jobs(
     settings = settings_of(spool)[0]
     entries = _entries(spool, LOOK_ORDER if state is None else (state,))
     if tag is None and limit is not None:
-        # A job that moves during the look may be seen in two places, and is gone from one.
-        ordered = heapq.nlargest(2 * limit, entries)
+        # pending/ is looked at twice, and a job that moves meanwhile is seen in another place too.
+        ordered = heapq.nlargest(3 * limit, entries)
     else:
         ordered = sorted(entries, reverse=True)
     shown = 0
@@ -212,9 +212,11 @@ def jobs(
     for _, filename, where in ordered:
         job_id = names.id_in(filename) or f"{where}/{filename}"
         view = None if job_id in seen else look(spool, where, filename, settings)
-        if view is None or (tag and not (view.job and tag in view.job.fields.get("tags", []))):
-            continue
+        if view is None:
+            continue  # told already, or gone from here
         seen.add(job_id)
+        if tag and not (view.job and tag in view.job.fields.get("tags", [])):
+            continue
         yield view
         shown += 1
         if shown == limit:
@@ -227,9 +229,9 @@ def _entries(spool: SpoolDir, states: Iterable[str]) -> Iterator[Tuple[str, str,
         directory = spool.dir(state)
         for filename in directory.scan():
             if names.is_job(filename):
-                has_form = filename[21:24] == "Z.p" and names.id_in(filename)
+                has_time = names.id_in(filename) != ""
                 stamp = (
-                    filename[: instants.STAMP_WIDTH] if has_form else _changed(directory, filename)
+                    filename[: instants.STAMP_WIDTH] if has_time else _changed(directory, filename)
                 )
                 yield stamp, filename, state
 

@@ -2,8 +2,8 @@
 
 Events are a doorbell and a scan is the truth. A name saves a scan, and is believed no further: it
 is claimed by a rename, which fails where there is no such job. So a lost, doubled or wrong event
-costs time, never a job. Where there are no events (network
-filesystems, inotify limits) the worker looks once a second, which it does anyway.
+costs time, never a job. Where there are no events (network filesystems, inotify limits) the worker
+looks once a second, which it does anyway.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TRY_AGAIN = 60  # checks, one a second, after which events are tried again
 
 
 class Watcher:
-    """Rings for arrivals in one directory, and is mended when it has broken."""
+    """Tells of arrivals in one directory, and is mended when it has broken."""
 
     def __init__(self, path: str, ring: Callable[[], None], tell: Callable[[str], None]) -> None:
         self._path = path
@@ -89,11 +89,12 @@ def _observe(path: str, ring: Callable[[], None], tell: Callable[[str], None]) -
             ring()  # never raises: an error here would end watchdog's thread for good
 
     def arrived(event: Any) -> None:
-        directory, name = os.path.split(os.fsdecode(event.src_path or event.dest_path))
+        what = os.fsdecode(event.src_path or event.dest_path)
+        directory, name = os.path.split(what)
         if directory == path:
             tell(name)
-        elif os.path.join(directory, name) != path or event.event_type != "modified":
-            ring()  # a change of the directory itself goes with each arrival, and tells nothing
+        elif what != path or event.event_type != "modified":
+            ring()  # that the directory itself has changed goes with each arrival, and adds nothing
 
     observer = _arrivals_observer(arrived) or Observer()
     observer.schedule(Doorbell(), path, recursive=False)

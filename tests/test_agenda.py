@@ -37,6 +37,18 @@ def take_all(agenda):
         taken.append(found[1].id)
 
 
+def run_all(spool, agenda):
+    """As `take_all`, with a look whenever one is wanted, and each job gone once it is taken."""
+    taken = []
+    while True:
+        agenda.refresh(SETTINGS)
+        found = agenda.take()
+        if found is None:
+            return taken
+        taken.append(found[1].id)
+        spool.dir("pending").unlink(found[0])
+
+
 def touch(spool, state, clock):
     """Give a directory an mtime that cannot be the one seen before."""
     clock.advance(10)
@@ -458,15 +470,7 @@ def test_told_names_do_not_fill_the_memory_and_none_is_lost(spool, clock, agenda
     ]
     agenda.arrived(str(name) for name in reversed(names))
     assert len(agenda._due) <= 10
-    taken = []
-    while True:
-        agenda.refresh(SETTINGS)
-        found = agenda.take()
-        if found is None:
-            break
-        taken.append(found[1].id)
-        spool.dir("pending").unlink(found[0])
-    assert sorted(taken) == [name.id for name in names]
+    assert sorted(run_all(spool, agenda)) == [name.id for name in names]
 
 
 def test_a_long_look_is_not_taken_each_second_because_of_changes_that_were_told(
@@ -511,15 +515,7 @@ def test_what_is_promoted_does_not_overtake_what_the_window_left_out(
     given.job(spool, "failed", given.named(clock, "retry", attempt=1, priority=0))
     look(agenda)
     agenda.look_at_failed()
-    taken = []
-    while True:
-        agenda.refresh(SETTINGS)
-        found = agenda.take()
-        if found is None:
-            break
-        taken.append(found[1].id)
-        spool.dir("pending").unlink(found[0])
-    assert taken == [*(f"j{number}" for number in range(9)), "retry"]
+    assert run_all(spool, agenda) == [*(f"j{number}" for number in range(9)), "retry"]
 
 
 def test_drops_that_nothing_is_done_about_do_not_fill_the_memory(agenda, monkeypatch):

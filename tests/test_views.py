@@ -205,6 +205,20 @@ def test_jobs_are_listed_newest_first(spool, clock):
     assert ids(views.jobs(spool)) == [f"in-{state}" for state in reversed(STATES)]
 
 
+def test_each_job_is_read_once_for_a_list_by_tag(spool, clock, monkeypatch):
+    """Though pending/ is looked at twice, for what moves meanwhile."""
+    for number in range(5):
+        given.job(spool, "pending", given.named(clock, f"j{number}"), tags=["other"])
+    given.job(spool, "pending", given.named(clock, "wanted"), tags=["this"])
+    read = []
+    real = Dir.read
+    monkeypatch.setattr(
+        Dir, "read", lambda self, name, limit: read.append(name) or real(self, name, limit)
+    )
+    assert ids(views.jobs(spool, tag="this")) == ["wanted"]
+    assert len([name for name in read if name.endswith(".json") and "Z.p" in name]) == 6
+
+
 def test_a_list_can_be_of_one_state_of_a_tag_and_of_a_length(spool, clock):
     put_one_in_each(spool, clock)
     assert ids(views.jobs(spool, state="failed")) == ["in-failed"]

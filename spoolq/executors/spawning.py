@@ -51,8 +51,6 @@ def start(
         OSError, ValueError: it cannot be started; `filename` is the directory if that is to blame.
     """
     if _can_spawn() and min(stdin, output, inherit) > 2 and (cwd is None or _can_come_home()):
-        if cwd is None:
-            return _Spawned(_spawn(words, environment, stdin, output, inherit))
         with _in_directory(cwd):
             return _Spawned(_spawn(words, environment, stdin, output, inherit))
     return subprocess.Popen(
@@ -105,8 +103,11 @@ _UNKNOWN = 255 << 8  # as waitpid tells an exit code of 255
 
 
 @contextmanager
-def _in_directory(cwd: str) -> Iterator[None]:
+def _in_directory(cwd: Optional[str]) -> Iterator[None]:
     """Be in a directory for a moment. To come home may fail, and must not undo what was started."""
+    if cwd is None:
+        yield
+        return
     os.chdir(cwd)
     try:
         yield

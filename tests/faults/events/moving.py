@@ -70,6 +70,8 @@ def _others_while_busy(bench: Bench) -> None:
     worker = place.start("worker", "start", "--count", "3")
     try:
         ids = list(place.enqueue([flaky] * 60))
+        # A worker that starts later holds none of them open, and so has nothing to notice.
+        bench.check(wait_for(lambda: "at a time" in place.said(), 60), "the worker does not start")
         for name in ("completed", "failed", "tmp", "logs", "dead") * (5 if bench.long else 1):
             ids += place.enqueue([flaky] * 5)
             noticed = place.said().count(_noticed(name))

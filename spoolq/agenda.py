@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import heapq
 from datetime import datetime
-from typing import Callable, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Callable, Iterable, List, Optional, Set, Tuple
 
 from spoolq import instants, names
 from spoolq.adoption import Intake
 from spoolq.config import Settings
+from spoolq.glance import Glance
 from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
@@ -22,7 +23,6 @@ from spoolq.spool import SpoolDir
 WINDOW = 50_000
 ADMIT_AT_ONCE = 500  # drops looked at before running jobs get their turn again
 _SHARE = 10  # a look may cost a tenth of the time while there is work
-_GRANULARITY = 0.05  # seconds in which a directory can change without a new mtime, measured 4 ms
 
 #: By a job's priority: what its file name is to begin with, to sort as its turn comes. A look at
 #: 100,000 names takes 0.3 s so, and 0.6 where they are sorted as tuples of these.
@@ -57,8 +57,8 @@ class Agenda:
         self._dirty = True  # something may be there that was not told by its name
         self._stale = False  # the directory has changed: mostly by what was told, and by claims
         self._own: Set[str] = set()  # what was put into pending/ here, and will be told as well
-        self._looks: Dict[str, Tuple[int, float]] = {}  # mtime at a look, and since when it stood
-        self._looked: Dict[str, float] = {}
+        self._pending = Glance(spool.dir("pending").stat, monotonic)
+        self._failed = Glance(spool.dir("failed").stat, monotonic)
         self._looked_until = 0.0
         self._look_cost = 0.0
 
@@ -91,9 +91,9 @@ class Agenda:
 
     def tick(self) -> None:
         """Once a second: notice what no event told."""
-        if self._has_changed("pending"):
+        if self._pending.may_differ():
             self._stale = True
-        if self._has_changed("failed"):
+        if self._failed.may_differ():
             self.look_at_failed()
 
     def refresh(self, settings: Settings) -> None:
@@ -157,19 +157,15 @@ class Agenda:
 
     def look_at_failed(self) -> None:
         """Let every failed job whose time has come wait in pending/, and note the next time."""
-        self._note("failed")
+        self._failed.look()
         now = instants.to_stamp(self._clock())
         self._retry = None
         try:
             for filename in self._spool.dir("failed").list():
                 self._promote_if_due(filename, now)
         except BaseException:
-            self.forget("failed")  # it was not seen whole: the next tick looks again
+            self._failed.forget()  # it was not seen whole: the next tick looks again
             raise
-
-    def forget(self, state: str) -> None:
-        """Note that what was seen of a directory means nothing any more."""
-        self._looks.pop(state, None)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -184,14 +180,14 @@ class Agenda:
             promoted = self._spool.promote(filename, name)
         except OSError as error:  # one file that cannot be moved holds up no other
             logger.warning("failed/%s stays: %s", filename, error.strerror)
-            self.forget("failed")
+            self._failed.forget()
             return
         if promoted is not None:
             self._push(str(promoted))
 
     def _look_at_pending(self, now: str) -> None:
         started = self._monotonic()
-        self._note("pending")
+        self._pending.look()
         due = _Earliest(WINDOW)
         later: Optional[str] = None
         odd: List[str] = []
@@ -238,21 +234,6 @@ class Agenda:
 
     def _waits_until(self, stamp: str) -> None:
         self._later = stamp if self._later is None else min(self._later, stamp)
-
-    def _mtime(self, state: str) -> int:
-        return self._spool.dir(state).stat().st_mtime_ns
-
-    def _has_changed(self, state: str) -> bool:
-        """Say whether the directory may hold what the last look at it did not see."""
-        mtime, since = self._looks.get(state, (-1, 0.0))
-        return self._mtime(state) != mtime or self._looked[state] - since < _GRANULARITY
-
-    def _note(self, state: str) -> None:
-        """Remember the directory's mtime before a look, and how long it has stood."""
-        now, mtime = self._monotonic(), self._mtime(state)
-        if self._looks.get(state, (-1, 0.0))[0] != mtime:
-            self._looks[state] = (mtime, now)
-        self._looked[state] = now
 
 
 class _Earliest:

@@ -19,7 +19,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, 
 
 from spoolq import config, instants, names, strictjson, views
 from spoolq.errors import InvalidJob
-from spoolq.fields import FIELDS
+from spoolq.fields import CHECKED_WHOLE, FIELDS
 from spoolq.job import Job
 from spoolq.layout import STATES
 from spoolq.names import Name
@@ -252,6 +252,6 @@ def _prepare(fields: Dict[str, Any], after: str) -> tuple[Name, bytes]:
     elif stamp <= after:
         stamp = instants.to_stamp(instants.later(instants.from_stamp(after), 1e-6))
     data = job.to_bytes()
-    if fields.keys() != {"command"}:
+    if not fields.keys() <= CHECKED_WHOLE:
         strictjson.parse_object(data)  # Python can hold what no job can: 2**64, keys of any type
     return Name(stamp, job.priority, 0, fields.get("id") or names.new_id()), data

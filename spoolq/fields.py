@@ -116,8 +116,8 @@ def _check_env(value: Any) -> None:
     if not isinstance(value, dict):
         raise _Bad(f"must be an object of names and texts, not {_kind(value)}")
     for name, text in value.items():
-        if not name or "=" in name or "\0" in name:
-            raise _Bad("no variable can have this name", name)
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise _Bad("no variable can have this name", str(name))
         if not isinstance(text, str):
             raise _Bad(f"must be text, not {_kind(text)}", name)
         if "\0" in text:
@@ -237,6 +237,9 @@ FIELDS: Dict[str, Field] = {
         "one object for each run",
     ),
 }
+
+#: Fields whose check leaves nothing in them unseen; in others there may be what JSON cannot say.
+CHECKED_WHOLE = FIELDS.keys() - {"history"}
 
 
 def check(fields: Mapping[str, Any]) -> None:

@@ -159,6 +159,7 @@ class Layout:
         self.root = root
         self.path = root.path
         self._dirs: Dict[str, Dir] = {}
+        self._held: Dict[str, os.stat_result] = {}  # what they were when they were opened
 
     # --- opening and making -----------------------------------------------------------------------
 
@@ -241,7 +242,8 @@ class Layout:
         if found is None:
             with translated(self.path):
                 found = self.root.sub(name)
-                if found.stat().st_dev != self.root.stat().st_dev:
+                self._held[name] = found.stat()
+                if self._held[name].st_dev != self.root.stat().st_dev:
                     found.close()
                     raise StorageFailed(
                         f"{name}/ is on another filesystem than its spool, so that no job could be "
@@ -260,8 +262,9 @@ class Layout:
         """
         replaced = []
         for name, held in self._dirs.items():
-            if held.fd >= 0 and not os.path.samestat(self.root.stat(name), held.stat()):
+            if held.fd >= 0 and not os.path.samestat(self.root.stat(name), self._held[name]):
                 fresh = self.root.sub(name)
+                self._held[name] = fresh.stat()
                 os.dup2(fresh.fd, held.fd, inheritable=False)
                 fresh.close()
                 replaced.append(name)

@@ -25,6 +25,7 @@ from spoolq import instants, lease, names, platform
 from spoolq.adoption import read_job
 from spoolq.config import Settings
 from spoolq.errors import InvalidJob
+from spoolq.glance import Remembered
 from spoolq.job import CANCELLED, LOST, Entry, Job, next_place
 from spoolq.layout import BELL
 from spoolq.lease import Lease
@@ -66,6 +67,9 @@ class Recovery:
         self._told: Set[Tuple[str, str]] = set()
         self._next_litter = 0.0
         self._network = platform.network_filesystem(spool.path)
+        claims, workers = spool.dir("processing"), spool.dir("workers")
+        self._claims = Remembered(claims.list, claims.stat, monotonic)
+        self._workers = Remembered(workers.list, workers.stat, monotonic)
 
     def patience(self) -> Optional[float]:
         """Return the seconds until the end of an orphan's run wants another look, or None."""
@@ -98,7 +102,7 @@ class Recovery:
         """Return the claims of dead workers that have no outcome yet; finish those that have."""
         orphans = []
         alive: Dict[str, str] = {}
-        claims = self._spool.dir("processing").list()
+        claims = self._claims()
         self._told = {told for told in self._told if told[0] in claims}
         for filename in claims:
             claim = names.parse(filename)
@@ -122,7 +126,7 @@ class Recovery:
         RACE: a worker may claim, die and be looked for in any order, so the claims are listed
         after its lock was found free (test_a_dead_workers_directory_outlives_its_claims).
         """
-        for worker in self._spool.dir("workers").list():
+        for worker in self._workers():
             if worker == self._own.name or not names.is_worker(worker):
                 continue
             if self._state_of(worker) == "held":

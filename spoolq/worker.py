@@ -19,9 +19,10 @@ from spoolq import instants, lease, names, platform
 from spoolq.adoption import Intake, Unreadable, read_job
 from spoolq.agenda import Agenda
 from spoolq.bell import Bell
-from spoolq.config import LiveSettings, Settings
+from spoolq.config import FILE, LiveSettings, Settings
 from spoolq.errors import InvalidJob, SpoolqError, WorkerLost
 from spoolq.executors import Executor, NotNow, Run
+from spoolq.glance import Remembered
 from spoolq.job import CANCELLED, INTERRUPTED
 from spoolq.layout import PAUSED, words
 from spoolq.locks import let_go
@@ -66,7 +67,10 @@ class Worker:
         self._clock = clock
         self._monotonic = monotonic
         self._check_watcher = check_watcher
-        self._live = LiveSettings(spool.config_bytes)
+        self._live = LiveSettings(
+            Remembered(spool.config_bytes, lambda: spool.root.stat(FILE), monotonic)
+        )
+        self._requests = Remembered(own.requests, own.dir.stat, monotonic)
         self._intake = Intake(spool, clock, monotonic)
         self._agenda = Agenda(spool, self._intake, clock, monotonic)
         self._recovery = Recovery(spool, own, clock, monotonic)
@@ -197,7 +201,6 @@ class Worker:
     def _reopen(self) -> None:
         for name in self._spool.reopen_replaced():
             logger.warning("%s/ is another directory now", name)
-            self._agenda.forget(name)
 
     def _sync_claims(self) -> None:
         if self._unsynced_claims and self._live.current.durability == "full":
@@ -227,7 +230,7 @@ class Worker:
         """Heed what others have written: the settings, and requests to this worker."""
         for warning in self._live.refresh():
             logger.warning("%s", warning)
-        for request in self._lease.requests():
+        for request in self._requests():
             if request.startswith("cancel."):
                 self._cancel(request)
             else:

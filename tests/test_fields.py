@@ -99,6 +99,7 @@ def test_what_the_format_allows_passes(given):
         ({"env": {"": "x"}}, "env."),
         ({"env": {"A=B": "x"}}, "env.A=B"),
         ({"env": {"A": 3}}, "env.A"),
+        ({"env": {7: "x"}}, "env.7"),
         ({"env": {"A": "x\0"}}, "env.A"),
         ({"name": "n" * 257}, "name"),
         ({"tags": "a"}, "tags"),

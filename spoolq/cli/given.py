@@ -202,6 +202,7 @@ class Layers:
             if key not in _OF_ONE_RUN
         }
         self._environment = _utf8_only(config.captured_environment(settings))
+        self._here = ""  # until it is asked for
         self._told: Set[str] = set()
 
     def around(self, fields: Dict[str, Any]) -> Dict[str, Any]:
@@ -219,11 +220,15 @@ class Layers:
                 job["env"] = merged
         cwd = job.get("cwd")
         if cwd is None:
-            cwd = job["cwd"] = _here()
+            cwd = job["cwd"] = self._where_we_are()
         elif isinstance(cwd, str) and cwd and not os.path.isabs(cwd):
-            job["cwd"] = os.path.normpath(os.path.join(_here(), cwd))
+            job["cwd"] = os.path.normpath(os.path.join(self._where_we_are(), cwd))
         self._warn_of_strangers(fields)
         return {key: value for key, value in job.items() if key not in DERIVED}
+
+    def _where_we_are(self) -> str:
+        self._here = self._here or _here()
+        return self._here
 
     def _warn_of_strangers(self, fields: Dict[str, Any]) -> None:
         for key in fields:

@@ -249,8 +249,21 @@ python_values = st.recursive(
 )
 
 
-@given(st.dictionaries(strings | st.integers(0, 3), python_values, max_size=4))
+python_env = st.dictionaries(
+    st.text(max_size=3) | st.binary(max_size=2) | st.integers(0, 3), st.text(max_size=3), max_size=2
+)
+python_fields = st.sampled_from(sorted(FIELDS.keys() - {"command"}))
+
+
+@given(
+    st.dictionaries(strings | st.integers(0, 3), python_values, max_size=4)
+    | st.dictionaries(python_fields, python_values | odd, max_size=3)
+    | st.fixed_dictionaries({"env": python_env}, optional={"tags": st.lists(st.text(max_size=2))})
+)
 @example({1: 2})
+@example({"env": {1: "x"}})
+@example({"env": {b"A": "x"}})
+@example({"history": [{"note": 10**30}]})
 @example({"x": 10**30})
 @example({"x": {1: 1, "1": 2}})
 @example({"x": json.loads("[" * 100 + "]" * 100)})
@@ -259,7 +272,8 @@ def test_what_python_enqueues_can_be_read_or_is_refused(given_fields):
         _, data = api._prepare({**given_fields, "command": "true"}, "")
     except InvalidJob:
         return
-    assert Job.from_bytes(data).command == "true"
+    assert strictjson.parse_object(data)[1]["command"] == "true"
+    assert Job.from_bytes(data).to_bytes() == data
 
 
 def test_what_is_nested_without_end_is_refused():

@@ -30,6 +30,7 @@ again where a person wants to be told.
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
@@ -95,10 +96,10 @@ class SpoolDir(Layout):
         for state in LOOK_ORDER * 2:
             if not missing:
                 break
-            few = len(missing) < _FEW and [*missing]
-            for filename in self.dir(state).scan():
-                if few and not any(job_id in filename for job_id in few):
-                    continue  # a look that is cheap: `show` in a spool of a million jobs
+            entries = self.dir(state).scan()
+            if len(missing) < _FEW:  # a look that is cheap: `show` in a spool of a million jobs
+                entries = filter(re.compile("|".join(map(re.escape, missing))).search, entries)
+            for filename in entries:
                 job_id = names.id_in(filename)
                 if job_id in missing:
                     found[job_id] = (state, filename)

@@ -201,12 +201,9 @@ def jobs(
     Newest by the time in the name (when it ended, started, or falls due), else by the file's own.
     """
     settings = settings_of(spool)[0]
-    entries = _entries(spool, LOOK_ORDER if state is None else (state,))
-    if tag is None and limit is not None:
-        # pending/ is looked at twice, and a job that moves meanwhile is seen in another place too.
-        ordered = heapq.nlargest(3 * limit, entries)
-    else:
-        ordered = sorted(entries, reverse=True)
+    # pending/ is looked at twice, and a job that moves meanwhile is seen in another place too.
+    most = 3 * limit if tag is None and limit is not None else None
+    ordered = _newest(spool, LOOK_ORDER if state is None else (state,), most)
     shown = 0
     seen: Set[str] = set()
     for _, filename, where in ordered:
@@ -223,17 +220,29 @@ def jobs(
             break
 
 
-def _entries(spool: SpoolDir, states: Iterable[str]) -> Iterator[Tuple[str, str, str]]:
-    """Yield time, file name and state of all that is meant as a job."""
+def _newest(
+    spool: SpoolDir, states: Iterable[str], most: Optional[int]
+) -> List[Tuple[str, str, str]]:
+    """Return time, file name and state of all that is meant as a job, or of the newest ones."""
+    found: List[Tuple[str, str, str]] = []  # a heap where `most` bounds it
+    oldest = ""  # the time of its first, once it is full
     for state in states:
         directory = spool.dir(state)
         for filename in directory.scan():
-            if names.is_job(filename):
-                has_time = names.id_in(filename) != ""
-                stamp = (
-                    filename[: instants.STAMP_WIDTH] if has_time else _changed(directory, filename)
-                )
-                yield stamp, filename, state
+            if filename < oldest and filename[21:23] == "Z.":
+                continue  # as nearly all in a list of the newest twenty of a million
+            if not names.is_job(filename):
+                continue
+            has_time = names.id_in(filename) != ""
+            stamp = filename[: instants.STAMP_WIDTH] if has_time else _changed(directory, filename)
+            if most is None:
+                found.append((stamp, filename, state))
+            elif len(found) < most:
+                heapq.heappush(found, (stamp, filename, state))
+            elif most:
+                heapq.heappushpop(found, (stamp, filename, state))
+                oldest = found[0][0]
+    return sorted(found, reverse=True)
 
 
 def _changed(directory: Dir, filename: str) -> str:
@@ -323,18 +332,14 @@ def _last(spool: SpoolDir) -> str:
         noted = ""
     if names.is_id(noted) and spool.locate([noted]):
         return noted
-    newest = max(
-        (
-            (filename[: instants.STAMP_WIDTH], names.id_in(filename))
-            for state in STATES
-            for filename in spool.dir(state).scan()
-            if names.id_in(filename)
-        ),
-        default=None,
-    )
-    if newest is None:
+    newest = ""
+    for state in STATES:
+        for filename in spool.dir(state).scan():
+            if filename > newest and names.id_in(filename):
+                newest = filename
+    if not newest:
         raise NotFound(f"there is no job in {spool.path} yet", hint="spoolq enqueue 'echo hello'")
-    return newest[1]
+    return names.id_in(newest)
 
 
 def workers(spool: SpoolDir) -> List[WorkerView]:

@@ -7,7 +7,7 @@ from typing import Any, Callable, List, Optional, Sequence
 
 import click
 
-from spoolq import api
+from spoolq import api, views
 from spoolq.cli import render, tables
 from spoolq.cli.verbs import (
     FAILED,
@@ -98,7 +98,7 @@ def show(job: str, as_json: bool) -> None:
     spoolq show k3v9 --json
     """
     spool = open_spool()
-    view = spool.get(resolve(spool, job))
+    view = views.find(spool.dir, resolve(spool, job))
     if as_json:
         render.document(view.as_dict())
     else:

@@ -21,9 +21,7 @@ T = TypeVar("T")
 class Glance:
     """When a file or directory was looked at, and what it looked like."""
 
-    def __init__(
-        self, stat: Callable[[], os.stat_result], monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, stat: Callable[[], os.stat_result], monotonic: Callable[[], float]) -> None:
         self._stat = stat
         self._monotonic = monotonic
         self._seen: Optional[Tuple[int, ...]] = None  # None: nothing, so nothing is known of it

@@ -7,13 +7,15 @@ logging.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, List, NamedTuple, Optional, TextIO
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, TextIO
 
+from spoolq import instants
 from spoolq.errors import InvalidJob
 from spoolq.fsio import Dir
 from spoolq.names import Name
@@ -102,10 +104,20 @@ def tail(logs: Dir, name: LogName, count: int) -> str:
     return data.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
-def configure(stream: Optional[TextIO] = None, *, verbose: bool = False) -> None:
-    """Send spoolq's own log lines to a stream: time, level, text; control characters escaped."""
+def about(claim: Name, action: str) -> Dict[str, Any]:
+    """Return what a log line is about, as its `extra`: which run, and what became of it."""
+    return {"event": {"action": action, "job": claim.id, "attempt": claim.attempt}}
+
+
+def configure(
+    stream: Optional[TextIO] = None, *, verbose: bool = False, as_json: bool = False
+) -> None:
+    """Send spoolq's own log lines to a stream: time, level, text; control characters escaped.
+
+    With `as_json` each line is an object, which says of a run what `about` says.
+    """
     handler = _Lines(stream or sys.stderr)
-    handler.setFormatter(_OneLine())
+    handler.setFormatter(_OneObject() if as_json else _OneLine())
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
@@ -143,3 +155,18 @@ class _OneLine(logging.Formatter):
         text = f"{self._time},{record.msecs:03.0f} {record.levelname:<7} {what}"
         lines = text.split("\n") if record.exc_info else [text]
         return "\n".join(map(printable, lines))
+
+
+class _OneObject(logging.Formatter):
+    """A line for programs; ASCII, so no terminal acts on what is in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": instants.to_rfc3339(instants.from_epoch(record.created)),
+            "level": record.levelname.lower(),
+            **getattr(record, "event", {}),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)

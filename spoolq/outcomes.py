@@ -238,21 +238,27 @@ class Outcomes:
             let_go(unfinished.slot)
         self._cancelling.discard(claim.id)
         if name is None:
-            logger.warning("%s: the claim was taken away; its end is not recorded", claim.id)
+            logger.warning(
+                "%s: the claim was taken away; its end is not recorded",
+                claim.id,
+                extra=logs.about(claim, "taken away"),
+            )
             return
         moved.append((unfinished.record, name))
         self._moved.append(unfinished)
 
     def _tell(self, unfinished: _Unfinished, *, confirmed: bool) -> None:
         record = unfinished.record
+        about = logs.about(record.claim, record.state)
         if unfinished.how and confirmed:
-            logger.info("%s %s: %s", record.claim.id, record.state, unfinished.how)
+            logger.info("%s %s: %s", record.claim.id, record.state, unfinished.how, extra=about)
         elif unfinished.how:
             logger.warning(
                 "%s %s: %s; the disk does not confirm it, so a crash may let it run again",
                 record.claim.id,
                 record.state,
                 unfinished.how,
+                extra=about,
             )
 
     def give_up(self) -> None:
@@ -265,6 +271,7 @@ class Outcomes:
                 "or takes the run for lost",
                 claim.id,
                 unfinished.how or "the end of a lost run",
+                extra=logs.about(claim, "given up"),
             )
 
     def _entry(self, ended: Ended) -> Entry:

@@ -26,7 +26,7 @@ from spoolq.glance import Remembered
 from spoolq.job import CANCELLED, INTERRUPTED
 from spoolq.layout import PAUSED, words
 from spoolq.locks import let_go
-from spoolq.logs import logger
+from spoolq.logs import about, logger
 from spoolq.names import Name
 from spoolq.outcomes import Outcomes
 from spoolq.recovery import Recovery
@@ -221,7 +221,13 @@ class Worker:
         known = {run.claim for run in self._executor.running()} | self._outcomes.claims()
         for taken in self._recovery.look(settings, known):
             what = taken.entry.get("error", "it had ended when its worker was lost")
-            logger.warning("%s: %s (attempt %d)", taken.claim.id, what, taken.claim.attempt)
+            logger.warning(
+                "%s: %s (attempt %d)",
+                taken.claim.id,
+                what,
+                taken.claim.attempt,
+                extra=about(taken.claim, "taken over"),
+            )
             self._outcomes.add_taken(taken, settings)
         self._recovery.sweep()
         return True
@@ -315,7 +321,10 @@ class Worker:
         attempts = 1 + settings.policy(job).max_retries
         line = job.command if isinstance(job.command, str) else " ".join(job.command)
         line = shortened(line, 200)
-        logger.info("%s attempt %d of %d: %s", claim.id, claim.attempt, attempts, line)
+        about_it = about(claim, "started")
+        logger.info(
+            "%s attempt %d of %d: %s", claim.id, claim.attempt, attempts, line, extra=about_it
+        )
         return True
 
     def _free_slot(self) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import logging
 import os
 import subprocess
@@ -9,7 +10,7 @@ import sys
 
 import pytest
 
-from spoolq import logs
+from spoolq import instants, logs
 from spoolq.logs import LogName
 from spoolq.names import Name
 from tests import given
@@ -141,6 +142,32 @@ def test_configuring_twice_prints_once(own_lines):
     logs.logger.info("once")
     assert own_lines.getvalue().count("once") == 1
     assert logging.getLogger("spoolq") is logs.logger
+
+
+def test_a_line_for_programs_is_an_object_that_says_of_a_run_what_became_of_it(own_lines):
+    logs.configure(own_lines, as_json=True)
+    logs.logger.info("%s completed", CLAIM.id, extra=logs.about(CLAIM, "completed"))
+    line = json.loads(own_lines.getvalue())
+    assert instants.from_rfc3339(line.pop("time"))
+    assert line == {
+        "level": "info",
+        "action": "completed",
+        "job": "nightly",
+        "attempt": 2,
+        "message": "nightly completed",
+    }
+
+
+def test_an_object_is_one_line_of_ascii_whatever_is_in_it(own_lines):
+    logs.configure(own_lines, as_json=True)
+    try:
+        raise ValueError("a\x1b[31m\n\ud800é")
+    except ValueError:
+        logs.logger.exception("it \x1b[31m\n broke")
+    text = own_lines.getvalue()
+    assert text.isascii() and text.count("\n") == 1 and "\x1b" not in text
+    line = json.loads(text)
+    assert line["level"] == "error" and "ValueError" in line["traceback"]
 
 
 STRAY = "\x1b[31mred.json"  # a file in processing/ that is put back with a warning

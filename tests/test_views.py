@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 from datetime import timedelta
 
 import pytest
@@ -266,6 +267,21 @@ def test_a_unique_beginning_of_an_id_will_do(spool, clock):
 def test_one_job_seen_twice_is_not_ambiguous(spool, clock):
     given.job(spool, "pending", given.named(clock, "abc"))
     assert views.resolve(spool, "a") == "abc"
+
+
+def test_the_newest_are_the_first_of_all_of_them(spool, clock):
+    chance = random.Random(7)
+    for number in range(120):
+        state = chance.choice(["pending", "failed", "completed", "dead"])
+        wait = chance.uniform(-1e6, 1e6)
+        given.job(spool, state, given.named(clock, f"j{number}", wait=wait))
+    for filename in ("a.json", "0.json", "20300101T000000000000Z.json", "20300101 x.json"):
+        given.write(spool, "pending", filename, "{}")
+    given.write(spool, "dead", "~.json.bak", "")
+    every = [view.filename for view in views.jobs(spool)]
+    assert len(every) == 124
+    for limit in (0, 1, 2, 5, 39, 41, 123, 124, 200):
+        assert [view.filename for view in views.jobs(spool, limit=limit)] == every[:limit]
 
 
 def test_last_is_what_was_enqueued_last_else_the_newest(spool, clock):

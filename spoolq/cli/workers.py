@@ -36,7 +36,13 @@ def worker() -> None:
 )
 @click.option("--drain", is_flag=True, help="Leave when nothing runs, is due or will be retried.")
 @click.option("--verbose", "-v", is_flag=True, help="Tell more.")
-def start(count: int, drain: bool, verbose: bool) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="What it says of its work: lines to read, or a JSON object each (text).",
+)
+def start(count: int, drain: bool, verbose: bool, log_format: str) -> None:
     """Run jobs in the foreground until stopped.
 
     Ctrl+C, TERM and HUP (unless ignored, as under nohup) let it finish what runs and leave; a
@@ -46,10 +52,18 @@ def start(count: int, drain: bool, verbose: bool) -> None:
     spoolq worker start --count 4
     spoolq worker start --drain        do what there is, then leave
     """
-    serve(open_spool(create=True), count=count, drain=drain, verbose=verbose)
+    spool = open_spool(create=True)
+    serve(spool, count=count, drain=drain, verbose=verbose, as_json=log_format == "json")
 
 
-def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
+def serve(
+    spool: api.Spool,
+    *,
+    count: int,
+    drain: bool = False,
+    verbose: bool = False,
+    as_json: bool = False,
+) -> None:
     """Be a worker until stopped.
 
     Raises:
@@ -70,7 +84,7 @@ def serve(spool: api.Spool, *, count: int, drain: bool, verbose: bool) -> None:
     settings = config.read(spool.dir.config_bytes())[0]
     trust.require_safe(spool.path, DIRECTORIES, settings.group, spool.dir.root.stat())
     require_one_filesystem(spool.dir)
-    logs.configure(verbose=verbose)
+    logs.configure(verbose=verbose, as_json=as_json)
     bell = Bell()
     stops = Signals()
     bell.rings_on_signals()

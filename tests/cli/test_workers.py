@@ -182,6 +182,20 @@ def test_drain_leaves_a_job_that_is_scheduled_for_later(spool, spoolq, start_wor
     assert len(entries(spool, "pending")) == 1
 
 
+def test_what_a_worker_says_can_be_an_object_a_line(spool, spoolq, run_cli):
+    spoolq("enqueue", "--id", "bad", "--max-retries", "1", "--backoff-base", "0", "exit 3")
+    said = run_cli("worker", "start", "--drain", "--log-format", "json").stderr.splitlines()
+    lines = [json.loads(line) for line in said]
+    runs = [(line["action"], line["job"], line["attempt"]) for line in lines if "job" in line]
+    assert sorted(runs) == [
+        ("dead", "bad", 2),
+        ("failed", "bad", 1),
+        ("started", "bad", 1),
+        ("started", "bad", 2),
+    ]
+    assert all(line["level"] == "info" and line["message"] for line in lines)
+
+
 @pytest.mark.parametrize("count", ["0", "-1", "many", "1.5"])
 def test_a_count_that_is_none_is_refused(spoolq, count):
     spoolq("worker", "start", "--count", count, code=2)

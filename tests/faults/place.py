@@ -137,7 +137,7 @@ class Place(NamedTuple):
         return [entry for entry in os.listdir(os.path.join(self.spool, state)) if entry[0] != "."]
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 4.0) -> bool:
+def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> bool:
     """Wait for a condition, and say whether it came."""
     until = time.monotonic() + seconds
     while not condition():

@@ -29,6 +29,9 @@ _SHED = (
 _RETRIES = 10_000  # a job that is lost with its worker again and again must not be given up here
 
 
+_AT_ONCE = 0.5  # seconds that three workers take to be up; where they take longer, all does
+
+
 class Storm:
     """Some workers and producers, one of which is killed every 50 to 500 ms."""
 
@@ -43,16 +46,18 @@ class Storm:
         self.kills = 0
 
     def blow(self, seconds: float, produce: bool = True) -> None:
-        """Keep everything running, and kill, for some seconds."""
-        until = time.monotonic() + seconds
+        """Keep everything running, and kill, for some seconds; for more on a slow machine."""
+        began = time.monotonic()
+        self._keep_workers()
+        wait_for(lambda: self.place.names("workers"), 60)
+        slowness = max(1.0, (time.monotonic() - began) / _AT_ONCE)
+        until = time.monotonic() + seconds * slowness
         while time.monotonic() < until:
-            for number, worker in enumerate(self.workers):
-                if worker is None or worker.poll() is not None:
-                    self.workers[number] = self.place.start("worker", "start", "--count", "2")
+            self._keep_workers()
             if produce and len([one for one in self.producers if one.poll() is None]) < 2:
                 self._produce()
                 self._drop()
-            time.sleep(self.chance.uniform(0.05, 0.5))
+            time.sleep(self.chance.uniform(0.05, 0.5) * slowness)
             running = [
                 one for one in (*self.workers, *self.producers) if one and one.poll() is None
             ]
@@ -66,6 +71,11 @@ class Storm:
                 one.kill()
                 one.wait()
         self.bench.count("kills", self.kills)
+
+    def _keep_workers(self) -> None:
+        for number, worker in enumerate(self.workers):
+            if worker is None or worker.poll() is not None:
+                self.workers[number] = self.place.start("worker", "start", "--count", "2")
 
     def _produce(self) -> None:
         self.batches += 1

@@ -109,12 +109,15 @@ def _done(*jobs: str) -> Callable[[Place], None]:
 # --- what happens beside a traced worker ----------------------------------------------------------
 
 
+_UP = 10.0  # seconds that a worker may take, under strace, to be up and to heed
+
+
 def _end(place: Place, traced: "subprocess.Popen[bytes]", pid: int) -> None:
     os.kill(pid, 15)
 
 
 def _stop_when_up(place: Place, traced: "subprocess.Popen[bytes]", pid: int) -> None:
-    if wait_for(lambda: place.names("workers") or traced.poll() is not None, 2.0):
+    if wait_for(lambda: place.names("workers") or traced.poll() is not None, _UP):
         time.sleep(0.1)
     if traced.poll() is None:
         _end(place, traced, pid)
@@ -122,11 +125,11 @@ def _stop_when_up(place: Place, traced: "subprocess.Popen[bytes]", pid: int) -> 
 
 def _when_running(what: Sequence[str]) -> Callable[..., Any]:
     def beside(place: Place, traced: "subprocess.Popen[bytes]", pid: int) -> Any:
-        wait_for(lambda: place.noted("j1") or traced.poll() is not None, 2.5)
+        wait_for(lambda: place.noted("j1") or traced.poll() is not None, _UP)
         if traced.poll() is not None:
             return None
         asked = place.start(*what)
-        wait_for(lambda: asked.poll() is not None or traced.poll() is not None, 4.0)
+        wait_for(lambda: asked.poll() is not None or traced.poll() is not None, _UP)
         time.sleep(0.1)
         code = asked.poll()
         if code is None:

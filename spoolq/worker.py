@@ -11,6 +11,7 @@ loop: the next commands run while the outcomes of the last ones are being synced
 
 from __future__ import annotations
 
+import math
 import random
 from datetime import datetime
 from typing import Callable, Dict, List, Optional
@@ -51,6 +52,7 @@ class Worker:
         *,
         count: int,
         drain: bool = False,
+        stop_within: float = math.inf,
         clock: Callable[[], datetime] = instants.now,
         monotonic: Callable[[], float],
         chance: Callable[[], float] = random.random,
@@ -64,6 +66,7 @@ class Worker:
         self._bell = bell
         self._count = count
         self._drain = drain
+        self._stop_within = stop_within
         self._clock = clock
         self._monotonic = monotonic
         self._check_watcher = check_watcher
@@ -84,6 +87,7 @@ class Worker:
         self._recovers = True  # the last recovery did not fail
         self._complaints: Dict[str, float] = {}  # what was said in the last minute, and when
         self._stopping = False
+        self._end_at = math.inf  # when what still runs is ended
         self._signals: List[float] = []
         self._interrupting = False
 
@@ -97,6 +101,7 @@ class Worker:
         """Take nothing new and leave when nothing runs; with `interrupt` end what runs."""
         if not self._stopping:
             logger.info("stopping: %d running", self._executor.busy())
+            self._end_at = self._monotonic() + self._stop_within
         self._stopping = True
         if interrupt and not self._interrupting:
             self._interrupting = True
@@ -140,6 +145,8 @@ class Worker:
             self._recovers = bool(self._guarded(self._recover))
         if self._signals:
             self.stop(interrupt=self._signals[-1] - self._signals[0] > _SECOND_SIGNAL)
+        if self._monotonic() >= self._end_at and not self._interrupting:
+            self.stop(interrupt=True)
         if self._interrupting:
             self._end_all(INTERRUPTED)
         for ended in self._executor.ended():
@@ -173,6 +180,8 @@ class Worker:
         if self._is_free_again:
             return 0.0
         waits = [self._next_tick - self._monotonic()]
+        if not self._interrupting:
+            waits.append(self._end_at - self._monotonic())
         others = [self._executor.patience()]
         if self._recovers:
             others.append(self._recovery.patience())

@@ -37,6 +37,7 @@ Steps, one a line (times in seconds from the start of the history):
 """
 
 import errno
+import math
 import os
 from datetime import timedelta
 from typing import Any, Dict, List, NamedTuple
@@ -59,6 +60,7 @@ class History(NamedTuple):
     steps: str
     count: int = 1
     drain: bool = False
+    stop_within: float = math.inf
     config: Dict[str, Any] = {}
     chance: float = 0.0
 
@@ -148,6 +150,7 @@ class _World:
             self,
             count=history.count,
             drain=history.drain,
+            stop_within=history.stop_within,
             clock=clock,
             monotonic=clock.monotonic,
             chance=lambda: history.chance,

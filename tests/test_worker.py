@@ -598,6 +598,35 @@ def test_drain(history, spool, clock):
         left
         see pending a.a0+0
     """),
+    what_runs_for_longer_than_a_stop_may_take_is_ended=H(
+        """
+        enqueue a at=-60
+        advance 100
+        asked a
+        signal
+        asleep 1
+        advance 9.8
+        asked a
+        asleep 0.2
+        advance 0.2
+        asked a interrupted
+        end a signal 15
+        left
+        see pending a.a0-60
+    """,
+        stop_within=10,
+    ),
+    what_ends_in_time_is_recorded_as_it_ended=H(
+        """
+        enqueue a
+        ask stop
+        advance 9
+        end a 0
+        left
+        see completed a.a1+9
+    """,
+        stop_within=10,
+    ),
     retries_do_not_hold_a_worker_that_stops=H("""
         enqueue a
         signal

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
-from typing import Any, List, Sequence
+from typing import Any, List, Optional, Sequence
 
 import click
 
 from spoolq import api, config, instants
-from spoolq.cli import render, tables
-from spoolq.cli.verbs import VerbGroup, Whole, open_spool
+from spoolq.cli import render, tables, times
+from spoolq.cli.verbs import VerbGroup, Whole, open_spool, typed
 from spoolq.errors import StorageFailed
 from spoolq.spool import SpoolDir
 
@@ -35,6 +36,11 @@ def worker() -> None:
     help="How many jobs run at a time (1).",
 )
 @click.option("--drain", is_flag=True, help="Leave when nothing runs, is due or will be retried.")
+@click.option(
+    "--stop-within",
+    metavar="DURATION",
+    help="When asked to stop: end what still runs after so long; it waits again (no limit).",
+)
 @click.option("--verbose", "-v", is_flag=True, help="Tell more.")
 @click.option(
     "--log-format",
@@ -42,7 +48,9 @@ def worker() -> None:
     default="text",
     help="What it says of its work: lines to read, or a JSON object each (text).",
 )
-def start(count: int, drain: bool, verbose: bool, log_format: str) -> None:
+def start(
+    count: int, drain: bool, stop_within: Optional[str], verbose: bool, log_format: str
+) -> None:
     """Run jobs in the foreground until stopped.
 
     Ctrl+C, TERM and HUP (unless ignored, as under nohup) let it finish what runs and leave; a
@@ -52,8 +60,16 @@ def start(count: int, drain: bool, verbose: bool, log_format: str) -> None:
     spoolq worker start --count 4
     spoolq worker start --drain        do what there is, then leave
     """
-    spool = open_spool(create=True)
-    serve(spool, count=count, drain=drain, verbose=verbose, as_json=log_format == "json")
+    with typed():
+        seconds = math.inf if stop_within is None else times.duration(stop_within)
+    serve(
+        open_spool(create=True),
+        count=count,
+        drain=drain,
+        stop_within=seconds,
+        verbose=verbose,
+        as_json=log_format == "json",
+    )
 
 
 def serve(
@@ -61,6 +77,7 @@ def serve(
     *,
     count: int,
     drain: bool = False,
+    stop_within: float = math.inf,
     verbose: bool = False,
     as_json: bool = False,
 ) -> None:
@@ -106,6 +123,7 @@ def serve(
             bell,
             count=count,
             drain=drain,
+            stop_within=stop_within,
             monotonic=time.monotonic,
             check_watcher=watcher.check,
             write=scribe,

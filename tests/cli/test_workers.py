@@ -182,6 +182,20 @@ def test_drain_leaves_a_job_that_is_scheduled_for_later(spool, spoolq, start_wor
     assert len(entries(spool, "pending")) == 1
 
 
+def test_a_stop_takes_no_longer_than_it_may(spool, spoolq, start_worker):
+    spoolq("enqueue", "--id", "long", "sleep 600")
+    worker = start_worker("--stop-within", "0.1s")
+    wait_until(lambda: entries(spool, "processing"))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(60) == 0
+    assert [name.split(".")[2:4] for name in entries(spool, "pending")] == [["a0", "long"]]
+
+
+def test_a_time_to_stop_within_that_is_none_is_refused(spoolq):
+    assert "--stop-within" in spoolq("worker", "start", "--help").out
+    spoolq("worker", "start", "--stop-within", "soon", code=2)
+
+
 def test_what_a_worker_says_can_be_an_object_a_line(spool, spoolq, run_cli):
     spoolq("enqueue", "--id", "bad", "--max-retries", "1", "--backoff-base", "0", "exit 3")
     said = run_cli("worker", "start", "--drain", "--log-format", "json").stderr.splitlines()

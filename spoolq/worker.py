@@ -56,7 +56,7 @@ class Worker:
         clock: Callable[[], datetime] = instants.now,
         monotonic: Callable[[], float],
         chance: Callable[[], float] = random.random,
-        check_watcher: Callable[[], None] = lambda: None,
+        each_second: Callable[[], None] = lambda: None,
         write: Callable[[Work], None] = at_once,
         pace: float = 0.0,
     ) -> None:
@@ -69,7 +69,7 @@ class Worker:
         self._stop_within = stop_within
         self._clock = clock
         self._monotonic = monotonic
-        self._check_watcher = check_watcher
+        self._each_second = each_second
         self._live = LiveSettings(
             Remembered(spool.config_bytes, lambda: spool.root.stat(FILE), monotonic)
         )
@@ -201,7 +201,7 @@ class Worker:
                 "the claims of this worker are lost"
             )
         self._guarded(self._reopen)
-        self._check_watcher()
+        self._each_second()
         self._guarded(self._listen)
         self._guarded(self._agenda.tick)
         self._recovers = bool(self._guarded(self._recover))

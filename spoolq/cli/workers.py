@@ -89,7 +89,7 @@ def serve(
         StorageFailed: tmp/ or a state is on another filesystem.
         WorkerLost: the worker's directory was removed; its runs have been ended.
     """
-    from spoolq import lease, logs, trust
+    from spoolq import lease, logs, notify, trust
     from spoolq.bell import Bell
     from spoolq.executors.local import LocalExecutor
     from spoolq.layout import DIRECTORIES
@@ -102,6 +102,7 @@ def serve(
     trust.require_safe(spool.path, DIRECTORIES, settings.group, spool.dir.root.stat())
     require_one_filesystem(spool.dir)
     logs.configure(verbose=verbose, as_json=as_json)
+    tell = notify.teller(config.environment())
     bell = Bell()
     stops = Signals()
     bell.rings_on_signals()
@@ -114,8 +115,17 @@ def serve(
         scribe = Scribe(bell.wake)
         watcher.start()
         executor = LocalExecutor(
-            spool.dir, bell, config.environment(), instants.now, time.monotonic
+            spool.dir,
+            bell,
+            notify.without(config.environment()),
+            instants.now,
+            time.monotonic,
         )
+
+        def each_second() -> None:
+            watcher.check()
+            tell(notify.ALIVE)
+
         working = Worker(
             spool.dir,
             own,
@@ -125,16 +135,18 @@ def serve(
             drain=drain,
             stop_within=stop_within,
             monotonic=time.monotonic,
-            check_watcher=watcher.check,
+            each_second=each_second,
             write=scribe,
             pace=PACE,
         )
         logs.logger.info("worker %s on %s: %d at a time", own.name, spool.path, count)
         stops.go_to(working)
+        tell(notify.READY)
         working.run()
         logs.logger.info("worker %s leaves", own.name)
     finally:
         stops.ignore()
+        tell(notify.STOPPING)
         if scribe is not None:
             scribe.close()
         own.leave()

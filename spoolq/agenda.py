@@ -9,6 +9,7 @@ claims and told arrivals has changed it, and at most `WINDOW` due names are held
 from __future__ import annotations
 
 import heapq
+import sys
 from datetime import datetime
 from typing import Callable, Iterable, List, Optional, Set, Tuple
 
@@ -197,7 +198,9 @@ class Agenda:
             filename = entry.name
             # A quick look at the form; the whole name is read when its turn comes.
             turn = _turn(filename)
-            if not names.is_job(filename):
+            if turn is not None and filename < end and turn + filename > due.last:
+                pass  # of a million names nearly all: what begins so is behind the window
+            elif not names.is_job(filename):
                 pass  # an editor's backup of a job is none, though it begins like one
             elif turn is None or filename in doubts:
                 odd.append(filename)
@@ -242,22 +245,23 @@ class _Earliest:
     def __init__(self, most: int) -> None:
         self._most = most
         self._texts: List[str] = []
-        self._last: Optional[str] = None  # what comes behind this is not among them
+        self._is_cut = False
+        self.last = chr(sys.maxunicode)  # what comes behind this is not among them
 
     def add(self, text: str) -> None:
-        if self._last is not None and text > self._last:
-            return
-        self._texts.append(text)
-        if len(self._texts) >= 2 * self._most:
-            self._cut()
+        if text <= self.last:
+            self._texts.append(text)
+            if len(self._texts) >= 2 * self._most:
+                self._cut()
 
     def _cut(self) -> None:
         self._texts.sort()
         if len(self._texts) > self._most:
             del self._texts[self._most :]
-            self._last = self._texts[-1]
+            self.last = self._texts[-1]
+            self._is_cut = True
 
     def in_order(self) -> Tuple[List[str], Optional[str]]:
         """Return them, and if there were more, the last of them."""
         self._cut()
-        return self._texts, self._last
+        return self._texts, self.last if self._is_cut else None

@@ -17,9 +17,11 @@ import time
 from datetime import datetime
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Union
 
-from spoolq import config, instants, names, strictjson, views
+from spoolq import config, instants, lease, names, strictjson, views
 from spoolq.errors import InvalidJob
 from spoolq.fields import CHECKED_WHOLE, FIELDS
+from spoolq.fsio import write_all
+from spoolq.glance import Remembered
 from spoolq.job import Job
 from spoolq.layout import STATES
 from spoolq.names import Name
@@ -49,6 +51,11 @@ class Spool:
         self.path = os.path.abspath(path or config.default_spool(os.getcwd()))
         missing = not os.path.isdir(os.path.join(self.path, "pending"))
         self.dir = SpoolDir.create(self.path) if create and missing else SpoolDir.open(self.path)
+        self._settings = Remembered(
+            lambda: views.settings_of(self.dir)[0],
+            lambda: self.dir.root.stat(config.FILE),
+            time.monotonic,
+        )
 
     def __repr__(self) -> str:
         return f"Spool({self.path!r})"
@@ -66,7 +73,7 @@ class Spool:
     @property
     def settings(self) -> config.Settings:
         """The settings in force; the defaults where config.json is wrong."""
-        return views.settings_of(self.dir)[0]
+        return self._settings()
 
     # --- enqueue ----------------------------------------------------------------------------------
 
@@ -134,13 +141,20 @@ class Spool:
 
     def _note_last(self, job_id: str) -> None:
         """Remember what `last` means; a convenience, so its failure is no failure."""
-        tmp = self.dir.dir("tmp")
-        temporary = f"{views.LAST}.{names.random_text(8)}"
         try:
-            tmp.write(temporary, job_id.encode("ascii"), sync=False)
-            tmp.rename(temporary, tmp, views.LAST)
+            tmp = self.dir.dir("tmp")
+            try:
+                # In its place: ext4 writes out at once what replaces another file, and the next
+                # enqueue would wait for that.
+                descriptor = lease.open_own(tmp, views.LAST)
+            except FileNotFoundError:
+                descriptor = tmp.create(views.LAST)
+            try:
+                write_all(descriptor, job_id.encode("ascii").ljust(names.MAX_ID))
+            finally:
+                os.close(descriptor)
         except OSError:
-            tmp.tidy(temporary)
+            pass
 
     # --- look -------------------------------------------------------------------------------------
 

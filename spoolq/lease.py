@@ -88,7 +88,7 @@ class Lease:
     def note(self, **changes: str) -> None:
         """Change what worker.json says, in place: that works on a full disk too."""
         self.card.update({key: str(value)[:300] for key, value in changes.items()})
-        descriptor = _open_own(self.dir, CARD)
+        descriptor = open_own(self.dir, CARD)
         try:
             write_all(descriptor, self._card_bytes())
         finally:
@@ -112,7 +112,7 @@ class Lease:
     def take_slot(self, slot: str) -> Optional[int]:
         """Lock a slot with a fresh descriptor; None if something of an older run still holds it."""
         try:
-            descriptor = _open_own(self.dir, slot_lock(slot))
+            descriptor = open_own(self.dir, slot_lock(slot))
         except FileNotFoundError:
             descriptor = self.dir.create(slot_lock(slot))
         except OSError as error:
@@ -151,8 +151,8 @@ class Lease:
             self.dir.close()
 
 
-def _open_own(directory: Dir, name: str) -> int:
-    """Open a file of this worker's own, to be written over.
+def open_own(directory: Dir, name: str) -> int:
+    """Open a file of spoolq's own, to be written over in its place.
 
     RACE: a member of the spool's group may have put a hard link there, to a file of the owner's
     that lies elsewhere (test_no_file_outside_is_written_through_a_hard_link).

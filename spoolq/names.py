@@ -18,11 +18,12 @@ from spoolq import instants
 
 SUFFIX = ".json"
 MAX_ATTEMPT = 999_999
+MAX_ID = 64
 
 _STAMP = (
     r"(?!0000)\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3])[0-5]\d[0-5]\d\d{6}Z"
 )
-_ID = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"
+_ID = rf"[A-Za-z0-9_][A-Za-z0-9_-]{{0,{MAX_ID - 1}}}"
 _WORKER = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"
 _SLOT = r"[A-Za-z0-9_]{1,16}"
 _NAME = re.compile(

@@ -327,7 +327,7 @@ def _stray(spool: SpoolDir, filename: str) -> Optional[Tuple[str, str]]:
 
 def _last(spool: SpoolDir) -> str:
     try:
-        noted = spool.dir("tmp").read(LAST, 64)[0].decode("ascii", "replace").strip()
+        noted = spool.dir("tmp").read(LAST, names.MAX_ID)[0].decode("ascii", "replace").strip()
     except (OSError, InvalidJob):
         noted = ""
     if names.is_id(noted) and spool.locate([noted]):

@@ -23,7 +23,7 @@ READER_GONE = 141  # 128 + SIGPIPE, as if it had ended us
 _SECTIONS = (
     ("Jobs", ("enqueue", "run", "list", "show", "logs", "wait", "cancel", "retry", "dlq")),
     ("Workers", ("worker", "pause", "resume")),
-    ("The spool", ("status", "init", "config", "purge", "doctor", "completion")),
+    ("The spool", ("status", "init", "config", "purge", "doctor", "completion", "demo")),
 )
 _VERBS: Lazy = {
     "enqueue": ("enqueue:enqueue", "Put jobs into the queue and print their ids."),
@@ -44,6 +44,7 @@ _VERBS: Lazy = {
     "purge": ("purge:purge", "Remove jobs that have ended, with their logs."),
     "doctor": ("doctor:doctor", "Look for what is wrong with the spool and the machine."),
     "completion": ("settings:completion", "Print the completion script of a shell."),
+    "demo": ("demo:demo", "Show in two minutes how it works."),
 }
 
 

@@ -24,7 +24,7 @@ _PROTECTED = "/proc/sys/fs/protected_hardlinks"
 _CONFIG = '{{"format": 1, "settle": 0.2, "backoff_base": 0.05, "grace": 0.5, "group": "{}"}}'
 _CARELESS = """
 from spoolq import lease, logs
-lease._open_own = lambda directory, name: directory.open_lock(name)
+lease.open_own = lambda directory, name: directory.open_lock(name)
 class Blind:
     def __init__(self, logs):
         self.open_file, self.file_mode = logs.open_file, 0o600

@@ -1,0 +1,181 @@
+"""`demo`: a tour in a spool of its own; every command in it is run, and is what is shown."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Callable, List, NamedTuple, Sequence
+
+import click
+
+from spoolq import api, config
+from spoolq.cli import render
+from spoolq.cli.verbs import Verb
+from spoolq.errors import StorageFailed
+
+_PAUSE = 4.0  # seconds to read a step in
+_MOST = 60.0  # seconds that one step may take
+_POLL = 0.02
+
+
+class _Step(NamedTuple):
+    """What is said, what is run, and what has to be so before the tour goes on."""
+
+    text: str
+    commands: Sequence[str] = ()
+    until: Callable[[api.Spool], bool] = lambda spool: True
+    then: Sequence[str] = ()
+
+
+def _ended(state: str, number: int) -> Callable[[api.Spool], bool]:
+    return lambda spool: spool.counts()[state] >= number
+
+
+_TOUR = (
+    _Step(
+        "A spool is a directory. A job is a file in it; its state is the directory that it is in.",
+        ["spoolq init spool", "ls spool"],
+    ),
+    _Step(
+        "A job is a command. The id is printed when a power cut would not lose it any more.",
+        ["spoolq enqueue 'echo hello from job $SPOOLQ_JOB_ID'", "ls spool/pending"],
+    ),
+    _Step(
+        "A worker is a process, started in any terminal. It claims the job by renaming its file.",
+        ["spoolq worker start --count 2 &"],
+        _ended("completed", 1),
+        ["spoolq logs", "ls spool/completed"],
+    ),
+    _Step(
+        "A job that fails is tried again, by default after 2, 4 and 8 seconds.",
+        ["spoolq enqueue 'test $SPOOLQ_ATTEMPT = 2 || { echo the server is busy; exit 1; }'"],
+        _ended("completed", 2),
+        ["spoolq show"],
+    ),
+    _Step(
+        "One that fails for good goes to the dead letter queue, with what it printed last.",
+        ["spoolq enqueue --max-retries 0 'cat report.txt'"],
+        _ended("dead", 1),
+        ["spoolq dlq list", "spoolq logs"],
+    ),
+    _Step(
+        "Mend what was wrong, and let it run anew.",
+        ["echo 'all is well' > report.txt", "spoolq dlq retry last"],
+        _ended("completed", 3),
+        ["spoolq logs"],
+    ),
+    _Step(
+        "Any program can put a job in: it writes a file, and moves it into pending/.",
+        [
+            """echo '{"command": "echo dropped by hand"}' > new.json""",
+            "mv new.json spool/pending/by-hand.json",
+        ],
+        _ended("completed", 4),
+        ["spoolq list"],
+    ),
+    _Step(
+        "Kill a worker in the middle of a job: the next one ends what is left of it, and runs it "
+        "again.",
+        ["spoolq enqueue 'test $SPOOLQ_ATTEMPT = 2 || sleep 600'"],
+        lambda spool: spool.counts()["processing"] == 1 and _is_running(spool),
+        ["kill -9 %1", "spoolq worker start --drain", "spoolq show"],
+    ),
+    _Step("That is all there is.", ["spoolq status"]),
+)
+
+
+def _is_running(spool: api.Spool) -> bool:
+    return any(view.alive and view.running for view in spool.workers())
+
+
+@click.command(cls=Verb)
+@click.option("--no-pause", is_flag=True, help="Go on without time to read.")
+@click.option("--keep", is_flag=True, help="Leave the directory, to look around in it.")
+def demo(no_pause: bool, keep: bool) -> None:
+    """Show in two minutes how it works, in a temporary spool.
+
+    Success, failure, retry, death and rescue, a dropped file, and a worker that is killed.
+
+    \b
+    spoolq demo
+    spoolq demo --keep
+    """
+    place = tempfile.mkdtemp(prefix="spoolq-demo-")
+    tour = _Tour(place, 0.0 if no_pause else _PAUSE)
+    try:
+        for step in _TOUR:
+            tour.take(step)
+    finally:
+        tour.close()
+        if keep:
+            render.say(f"The spool is left in {place}/spool")
+        else:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+class _Tour:
+    def __init__(self, place: str, pause: float) -> None:
+        self._place = place
+        self._pause = pause
+        self._workers: List[subprocess.Popen[bytes]] = []
+        surroundings = dict(config.environment())
+        surroundings.pop("SPOOLQ_SPOOL", None)
+        self._environment = {**surroundings, "COLUMNS": str(shutil.get_terminal_size().columns)}
+
+    def take(self, step: _Step) -> None:
+        render.out("")
+        render.out(render.painted(step.text, "bold", sys.stdout))
+        for command in step.commands:
+            self._run(command)
+        self._wait(step)
+        for command in step.then:
+            self._run(command)
+        render.flush()
+        time.sleep(self._pause)
+
+    def close(self) -> None:
+        """End the worker, and what it runs."""
+        if any(worker.poll() is None for worker in self._workers):
+            self._quietly("spoolq worker stop --now").wait()
+            for worker in self._workers:
+                worker.wait()
+
+    def _run(self, command: str) -> None:
+        render.out(render.painted(f"$ {command}", "cyan", sys.stdout))
+        render.flush()
+        if command == "kill -9 %1":
+            self._workers[-1].kill()
+            self._workers[-1].wait()
+        elif command.endswith("&"):
+            self._workers.append(self._quietly(command[:-1]))
+        elif command.startswith("spoolq "):
+            subprocess.run(self._words(command), cwd=self._place, env=self._environment)
+        else:
+            subprocess.run(command, shell=True, cwd=self._place, env=self._environment)
+
+    def _quietly(self, command: str) -> subprocess.Popen[bytes]:
+        nowhere = subprocess.DEVNULL
+        return subprocess.Popen(
+            self._words(command),
+            cwd=self._place,
+            env=self._environment,
+            stdin=nowhere,
+            stdout=nowhere,
+            stderr=nowhere,
+        )
+
+    def _words(self, command: str) -> List[str]:
+        return [sys.executable, "-m", "spoolq", *shlex.split(command)[1:]]
+
+    def _wait(self, step: _Step) -> None:
+        deadline = time.monotonic() + _MOST
+        with api.Spool(os.path.join(self._place, "spool")) as spool:
+            while not step.until(spool):
+                if time.monotonic() > deadline:
+                    raise StorageFailed("the demo does not come further here")
+                time.sleep(_POLL)

@@ -17,6 +17,7 @@ from spoolq import instants, names
 from spoolq.adoption import Intake
 from spoolq.config import Settings
 from spoolq.glance import Glance
+from spoolq.layout import BELL
 from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
@@ -200,8 +201,9 @@ class Agenda:
             turn = _turn(filename)
             if turn is not None and filename < end and turn + filename > due.last:
                 pass  # of a million names nearly all: what begins so is behind the window
-            elif not names.is_job(filename):
-                pass  # an editor's backup of a job is none, though it begins like one
+            elif not names.is_job(filename):  # such as an editor's backup of a job
+                if filename.startswith(BELL):  # it has rung, and who rang it is gone
+                    self._spool.dir("pending").tidy(filename)
             elif turn is None or filename in doubts:
                 odd.append(filename)
             elif filename < end:

@@ -174,6 +174,7 @@ def recover_now(
             raise storage_error(report.error, spool.path) from report.error
         if sweep:
             recovery.sweep()
+            spool.tidy_bells()
 
 
 def retry(spool: SpoolDir, job_id: str, clock: Clock = instants.now) -> Name:

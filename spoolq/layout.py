@@ -308,6 +308,12 @@ class Layout:
             os.close(self.dir("pending").create(bell))
             self.dir("pending").discard(bell)
 
+    def tidy_bells(self) -> None:
+        """Remove the bells of those who died while they rang; a worker does so when it looks."""
+        for entry in self.dir("pending").scan():
+            if entry.startswith(BELL):
+                self.dir("pending").tidy(entry)
+
 
 def _owner_to_be(info: os.stat_result) -> Optional[Tuple[int, int]]:
     """Return who is to own what is made in a spool, or None for whoever makes it.

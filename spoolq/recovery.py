@@ -27,7 +27,6 @@ from spoolq.config import Settings
 from spoolq.errors import InvalidJob
 from spoolq.glance import Remembered
 from spoolq.job import CANCELLED, LOST, Entry, Job, next_place
-from spoolq.layout import BELL
 from spoolq.lease import Lease
 from spoolq.logs import logger
 from spoolq.names import Name
@@ -138,12 +137,9 @@ class Recovery:
             self.sweep_litter()
 
     def sweep_litter(self) -> None:
-        """Remove what died in the making: what is in tmp/ and older than a day, and bells."""
+        """Remove what died in the making: what is in tmp/ and older than a day."""
         tmp = self._spool.dir("tmp")
         oldest = self._clock().timestamp() - LITTER_AGE
-        for entry in self._spool.dir("pending").scan():
-            if entry.startswith(BELL):
-                self._spool.dir("pending").tidy(entry)
         for entry in tmp.list():
             try:
                 if entry in _STAYS or tmp.stat(entry).st_mtime > oldest:

@@ -395,6 +395,15 @@ def test_a_directory_whose_mtime_was_set_back_is_read(spool, clock, agenda):
     assert take_all(agenda) == ["j1"]
 
 
+def test_a_bell_whose_maker_died_is_removed_at_a_look(spool, clock, agenda):
+    given.write(spool, "pending", ".bell-x3f9", "")
+    given.write(spool, "pending", ".hidden", "")
+    given.job(spool, "pending", given.named(clock))
+    look(agenda)
+    assert take_all(agenda) == ["j1"]
+    assert sorted(entry[:5] for entry in spool.dir("pending").list()) == [".hidd", "20261"]
+
+
 # --- names that events told -----------------------------------------------------------------------
 
 

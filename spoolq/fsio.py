@@ -83,7 +83,7 @@ class Dir:
     def list(self) -> List[str]:
         """Return the names of all entries, in no order.
 
-        A fresh descriptor each time: two listings of one would share its position.
+        A fresh descriptor each time: btrfs lists nothing that came after the opening.
         """
         if not self._at:
             return os.listdir(self.path)

@@ -23,6 +23,7 @@ from tests.benchmarks.bench import (
 )
 from tests.benchmarks.contenders import OURS, XARGS, Contender
 from tests.benchmarks.rivals import RIVALS
+from tests.benchmarks.tables import NOT_ASKED_FOR
 
 EVERYWHERE = True  # it is worth measuring on each filesystem
 _TRIAL = 200
@@ -64,7 +65,7 @@ def chosen(bench: Bench) -> "tuple[List[Contender], Dict[str, str]]":
     wanted, left_out = [*OURS], {}
     for rival in RIVALS:
         if "all" not in bench.rivals and not any(name in rival.name for name in bench.rivals):
-            left_out[rival.name] = "not asked for"
+            left_out[rival.name] = NOT_ASKED_FOR
             continue
         problem = rival.unable()
         if problem:

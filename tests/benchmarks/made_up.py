@@ -47,7 +47,11 @@ FIGURES = {
             "losing queue": contender("queue", 900.0, miscounted=["99 runs of 100 jobs"]),
         },
         "two_workers_to_one": {"full": 0.95, "none": 0.85},
-        "left_out": {"other queue": "not installed: other"},
+        "left_out": {
+            "other queue": "not installed: other",
+            "second queue": "not asked for",
+            "first queue": "not asked for",
+        },
     },
     "enqueue": {
         "jobs": 10_000,

@@ -7,6 +7,8 @@ from tests.benchmarks.targets import Verdict, best_rival, to_best_rival
 Figures = Dict[str, Any]
 Lines = List[str]
 
+NOT_ASKED_FOR = "not asked for"  # why a contender was left out
+
 
 def short(value: Optional[float], unit: str = "") -> str:
     """Return a figure with three digits or so."""
@@ -71,7 +73,11 @@ def drain(figures: Figures) -> Lines:
         if best:
             times = short(to_best_rival(figures, synced))
             lines.append(f"- Of {said}, {best} is the fastest; spoolq with `full` to it: {times}.")
-    lines += [f"- {name} was left out: {why}." for name, why in sorted(figures["left_out"].items())]
+    left_out = sorted(figures["left_out"].items())
+    lines += [f"- {name} was left out: {why}." for name, why in left_out if why != NOT_ASKED_FOR]
+    others = [name for name, why in left_out if why == NOT_ASKED_FOR]
+    if others:
+        lines.append(f"- Not asked for: {', '.join(others)}.")
     lines += [
         f"- {name} did not run each job once in {len(one['miscounted'])} rounds, which are left "
         f"out: {'; '.join(sorted(set(one['miscounted'])))}."

@@ -145,6 +145,7 @@ def test_the_page_says_what_is_not_met_and_what_was_left_out():
         in page
     )
     assert "other queue was left out: not installed: other." in page
+    assert "- Not asked for: first queue, second queue." in page
     assert "losing queue did not run each job once in 1 rounds" in page
     assert "benchmarks/drain.svg" in page
     assert page.endswith("## Notes\n\nBy hand.\n")

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Union
 
 from spoolq import config, instants, lease, names, strictjson, views
-from spoolq.errors import InvalidJob
+from spoolq.errors import InvalidJob, InvalidSetting
 from spoolq.fields import CHECKED_WHOLE, FIELDS
 from spoolq.fsio import write_all
 from spoolq.glance import Remembered
@@ -51,8 +51,8 @@ class Spool:
         self.path = os.path.abspath(path or config.default_spool(os.getcwd()))
         missing = not os.path.isdir(os.path.join(self.path, "pending"))
         self.dir = SpoolDir.create(self.path) if create and missing else SpoolDir.open(self.path)
-        self._settings = Remembered(
-            lambda: views.settings_of(self.dir)[0],
+        self._config = Remembered(
+            lambda: config.read(self.dir.config_bytes())[0],
             lambda: self.dir.root.stat(config.FILE),
             time.monotonic,
         )
@@ -73,7 +73,10 @@ class Spool:
     @property
     def settings(self) -> config.Settings:
         """The settings in force; the defaults where config.json is wrong."""
-        return self._settings()
+        try:
+            return self._config()
+        except InvalidSetting:
+            return config.Settings()
 
     # --- enqueue ----------------------------------------------------------------------------------
 
@@ -146,8 +149,9 @@ class Spool:
             try:
                 # In its place: ext4 writes out at once what replaces another file, and the next
                 # enqueue would wait for that.
-                descriptor = lease.open_own(tmp, views.LAST)
-            except FileNotFoundError:
+                descriptor = lease.open_own(tmp, views.LAST, strict=True)
+            except OSError:  # not there yet; or a link, a FIFO, the file of a snapshot
+                tmp.tidy(views.LAST)
                 descriptor = tmp.create(views.LAST)
             try:
                 write_all(descriptor, job_id.encode("ascii").ljust(names.MAX_ID))

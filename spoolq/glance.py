@@ -13,6 +13,7 @@ from typing import Callable, Generic, Optional, Tuple, TypeVar
 #: whole seconds, up to the two of FAT.
 _FINE, _COARSE = 0.05, 2.1
 
+_ANEW = 60.0  # seconds: on some network filesystems times and listings come from two memories
 _MTIME = 3
 
 T = TypeVar("T")
@@ -29,22 +30,14 @@ class Glance:
         self._looked = 0.0
 
     def look(self) -> None:
-        """Remember what it looks like: to be called before it is read.
-
-        Raises:
-            OSError: it cannot be seen.
-        """
+        """Remember what it looks like: to be called before it is read."""
         now, seen = self._monotonic(), self._looks()
         if self._seen != seen:
             self._seen, self._since = seen, now
         self._looked = now
 
     def may_differ(self) -> bool:
-        """Say whether there may be something that the last look did not see.
-
-        Raises:
-            OSError: it cannot be seen.
-        """
+        """Say whether there may be something that the last look did not see."""
         seen = self._seen
         if not seen:
             return seen is None or self._looks() != seen
@@ -55,16 +48,22 @@ class Glance:
         """Take it for changed: what was read at the last look was not all."""
         self._seen = None
 
-    def _looks(self) -> Tuple[int, ...]:
+    def age(self) -> float:
+        """Return the seconds since the last look."""
+        return self._monotonic() - self._looked
+
+    def _looks(self) -> Optional[Tuple[int, ...]]:
         try:
             info = self._stat()
         except FileNotFoundError:
             return ()
+        except OSError:  # it cannot be seen: whoever reads it is told why
+            return None
         return (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
 class Remembered(Generic[T]):
-    """What was read of a file or directory; read anew only when that may differ."""
+    """What was read of a file or directory; read anew only when that may differ, or is old."""
 
     def __init__(
         self,
@@ -78,7 +77,7 @@ class Remembered(Generic[T]):
 
     def __call__(self) -> T:
         """Return it as it is now; raises what reading it raises."""
-        if self._value is None or self._glance.may_differ():
+        if self._value is None or self._glance.may_differ() or self._glance.age() >= _ANEW:
             self._value = None
             self._glance.look()
             self._value = self._read()

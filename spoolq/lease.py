@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from typing import Any, Dict, List, Optional
 
 from spoolq import locks, names, platform
@@ -151,8 +152,11 @@ class Lease:
             self.dir.close()
 
 
-def open_own(directory: Dir, name: str) -> int:
+def open_own(directory: Dir, name: str, *, strict: bool = False) -> int:
     """Open a file of spoolq's own, to be written over in its place.
+
+    Args:
+        strict: refuse a second name, and what is no file, even where only the owner may write.
 
     RACE: a member of the spool's group may have put a hard link there, to a file of the owner's
     that lies elsewhere (test_no_file_outside_is_written_through_a_hard_link).
@@ -161,9 +165,11 @@ def open_own(directory: Dir, name: str) -> int:
         OSError: EMLINK where it is a second name; it is not there, or something else.
     """
     descriptor = directory.open_lock(name)
-    if directory.file_mode & 0o060 and os.fstat(descriptor).st_nlink > 1:
-        os.close(descriptor)
-        raise OSError(errno.EMLINK, "it is a hard link to another file", name)
+    if strict or directory.file_mode & 0o060:
+        info = os.fstat(descriptor)
+        if info.st_nlink > 1 or not stat.S_ISREG(info.st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EMLINK, "it is a hard link to another file, or none", name)
     return descriptor
 
 

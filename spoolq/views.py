@@ -229,7 +229,7 @@ def _newest(
     for state in states:
         directory = spool.dir(state)
         for filename in directory.scan():
-            if filename < oldest and filename[21:23] == "Z.":
+            if filename < oldest and filename[21:24] == "Z.p":
                 continue  # as nearly all in a list of the newest twenty of a million
             if not names.is_job(filename):
                 continue

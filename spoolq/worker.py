@@ -195,13 +195,13 @@ class Worker:
 
     def _tick(self) -> None:
         self._next_tick = self._monotonic() + TICK
+        self._each_second()
         if not self._lease.is_ours():
             raise WorkerLost(
                 f"{self._spool.path} or workers/{self._lease.name} in it was removed or replaced: "
                 "the claims of this worker are lost"
             )
         self._guarded(self._reopen)
-        self._each_second()
         self._guarded(self._listen)
         self._guarded(self._agenda.tick)
         self._recovers = bool(self._guarded(self._recover))
@@ -241,10 +241,13 @@ class Worker:
         self._recovery.sweep()
         return True
 
-    def _listen(self) -> None:
-        """Heed what others have written: the settings, and requests to this worker."""
+    def _heed_settings(self) -> None:
         for warning in self._live.refresh():
             logger.warning("%s", warning)
+
+    def _listen(self) -> None:
+        """Heed what others have written: the settings, and requests to this worker."""
+        self._guarded(self._heed_settings)
         for request in self._requests():
             if request.startswith("cancel."):
                 self._cancel(request)

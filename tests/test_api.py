@@ -9,11 +9,12 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 import spoolq
-from spoolq import Spool, fsio, names
+from spoolq import Spool, config, fsio, names
 from spoolq.errors import (
     Busy,
     IdTaken,
     InvalidJob,
+    InvalidSetting,
     NoSpool,
     NotFound,
     OutcomeUnknown,
@@ -223,6 +224,36 @@ def test_last_is_the_job_enqueued_last(queue):
     job_id = queue.enqueue_many(["echo two", "echo three"])[-1]
     assert queue.get("last").id == job_id
     assert queue.get(job_id[:6]).id == job_id
+
+
+@pytest.mark.parametrize("kind", ["hard link", "symbolic link", "FIFO"])
+def test_what_somebody_put_where_the_last_id_is_noted_is_not_written_to(queue, tmp_path, kind):
+    other = tmp_path / "other"
+    other.write_text("precious")
+    noted = os.path.join(queue.path, "tmp", ".last")
+    if kind == "hard link":
+        os.link(other, noted)
+    elif kind == "symbolic link":
+        os.symlink(other, noted)
+    else:
+        os.mkfifo(noted)
+    job_id = queue.enqueue("echo", run_at="2020-01-01T00:00:00Z")
+    queue.enqueue_many([{"command": "true", "id": "last-one", "run_at": "2019-01-01T00:00:00Z"}])
+    assert other.read_text() == "precious"
+    assert queue.get("last").id == "last-one" != job_id
+
+
+def test_settings_that_could_not_be_read_once_are_read_again(queue, monkeypatch):
+    queue.dir.write_config(config.write({"max_retries": 7}))
+    real = queue.dir.config_bytes
+    monkeypatch.setattr(queue.dir, "config_bytes", refuse_to_read)
+    assert queue.settings == config.Settings()
+    monkeypatch.setattr(queue.dir, "config_bytes", real)
+    assert queue.settings.max_retries == 7
+
+
+def refuse_to_read():
+    raise InvalidSetting("config.json cannot be read: Too many open files")
 
 
 def test_lists_and_counts_agree(queue):

@@ -17,13 +17,15 @@ class Thing:
         self.now = 100.0
         self.mtime = 5 * SECOND + 123
         self.inode = 7
-        self.missing = False
+        self.missing = self.hidden = False
         self.reads = 0
         self.error = None
 
     def stat(self):
         if self.missing:
             raise FileNotFoundError(2, "gone")
+        if self.hidden:
+            raise OSError(5, "Input/output error")
         seconds = self.mtime / SECOND
         fields = [0o600, self.inode, 1, 1, 0, 0, 10, 0, int(seconds), 0]
         return os.stat_result(
@@ -109,6 +111,31 @@ def test_a_reading_that_failed_is_none(thing, remembered):
         remembered()
     thing.error = None
     assert remembered() == [4]
+
+
+def test_what_cannot_be_seen_is_read_so_that_the_reading_tells_why(thing, remembered):
+    settle(thing, remembered)
+    thing.hidden = True
+    thing.error = OSError(5, "Input/output error")
+    with pytest.raises(OSError, match="Input/output"):
+        remembered()
+    thing.error = None
+    assert remembered() == [4]
+    assert remembered() == [5]
+    thing.hidden = False
+    settle(thing, remembered)
+    thing.now += 1
+    assert remembered() == [7]
+
+
+def test_what_is_old_is_read_anew_whatever_its_times_say(thing, remembered):
+    settle(thing, remembered)
+    thing.now += 59
+    assert remembered() == [2]
+    thing.now += 1
+    assert remembered() == [3]
+    thing.now += 59
+    assert remembered() == [3]
 
 
 def test_what_was_forgotten_may_differ(thing):

@@ -25,6 +25,28 @@ def table(**rows):
     )
 
 
+def test_a_request_is_heard_though_the_settings_cannot_be_read(spool, clock, monkeypatch):
+    real, reads = spool.config_bytes, []
+
+    def failing():
+        reads.append(clock())
+        if len(reads) > 1:
+            raise OSError(errno.EIO, "Input/output error")
+        return real()
+
+    monkeypatch.setattr(spool, "config_bytes", failing)
+    history = H("""
+        enqueue a
+        advance 2
+        ask stop
+        end a 0
+        left
+        see completed a.a1+2
+    """)
+    replay(history, spool, clock)
+    assert len(reads) > 1
+
+
 @table(
     the_earliest_goes_first=H("""
         enqueue busy
@@ -1375,7 +1397,7 @@ def test_a_look_at_pending_that_fails_half_way_is_taken_again_a_second_later(
 
     def entries(self):
         found = list(real(self))
-        if self.path.endswith("pending") and len(refused) < 2:  # for bells, then for jobs
+        if self.path.endswith("pending") and not refused:
             refused.append(True)
             yield found[0]
             raise OSError(errno.EIO, "Input/output error")
@@ -1391,7 +1413,7 @@ def test_a_look_at_pending_that_fails_half_way_is_taken_again_a_second_later(
         started a b
     """
     replay(H(history, count=2), spool, clock)
-    assert len(refused) == 2
+    assert refused
 
 
 def test_a_filesystem_in_trouble_is_said_once_a_minute(spool, clock, caplog, monkeypatch):

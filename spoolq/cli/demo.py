@@ -13,7 +13,8 @@ from typing import Callable, List, NamedTuple, Sequence
 
 import click
 
-from spoolq import api, config
+import spoolq
+from spoolq import api, config, control
 from spoolq.cli import render
 from spoolq.cli.verbs import Verb
 from spoolq.errors import StorageFailed
@@ -111,21 +112,29 @@ def demo(no_pause: bool, keep: bool) -> None:
         for step in _TOUR:
             tour.take(step)
     finally:
-        tour.close()
-        if keep:
-            render.say(f"The spool is left in {place}/spool")
-        else:
-            shutil.rmtree(place, ignore_errors=True)
+        try:
+            tour.close()
+        finally:
+            if keep:
+                render.say(f"The spool is left in {place}/spool")
+            else:
+                shutil.rmtree(place, ignore_errors=True)
 
 
 class _Tour:
     def __init__(self, place: str, pause: float) -> None:
         self._place = place
+        self._spool = os.path.join(place, "spool")
+        self._said = os.path.join(place, "worker.log")
         self._pause = pause
         self._workers: List[subprocess.Popen[bytes]] = []
-        surroundings = dict(config.environment())
-        surroundings.pop("SPOOLQ_SPOOL", None)
-        self._environment = {**surroundings, "COLUMNS": str(shutil.get_terminal_size().columns)}
+        self._environment = dict(config.environment())
+        self._environment.pop("SPOOLQ_SPOOL", None)
+        self._environment["COLUMNS"] = str(shutil.get_terminal_size().columns)
+        # From a checkout that is not installed the program is found where we are, and only there.
+        ours = os.path.dirname(os.path.dirname(os.path.abspath(spoolq.__file__)))
+        paths = [ours, self._environment.get("PYTHONPATH", "")]
+        self._environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
 
     def take(self, step: _Step) -> None:
         render.out("")
@@ -139,11 +148,14 @@ class _Tour:
         time.sleep(self._pause)
 
     def close(self) -> None:
-        """End the worker, and what it runs."""
-        if any(worker.poll() is None for worker in self._workers):
-            self._quietly("spoolq worker stop --now").wait()
-            for worker in self._workers:
-                worker.wait()
+        """End the workers, and what they run or have left behind."""
+        if not os.path.isdir(self._spool):
+            return
+        self._quietly("spoolq worker stop --now").wait()
+        for worker in self._workers:
+            worker.wait()
+        with api.Spool(self._spool) as spool:
+            control.recover_now(spool.dir, orphans="end")
 
     def _run(self, command: str) -> None:
         render.out(render.painted(f"$ {command}", "cyan", sys.stdout))
@@ -154,28 +166,32 @@ class _Tour:
         elif command.endswith("&"):
             self._workers.append(self._quietly(command[:-1]))
         elif command.startswith("spoolq "):
-            subprocess.run(self._words(command), cwd=self._place, env=self._environment)
+            words = self._words(command)
+            if subprocess.run(words, cwd=self._place, env=self._environment).returncode:
+                raise StorageFailed("this should have worked; the demo ends here")
         else:
             subprocess.run(command, shell=True, cwd=self._place, env=self._environment)
 
     def _quietly(self, command: str) -> subprocess.Popen[bytes]:
-        nowhere = subprocess.DEVNULL
-        return subprocess.Popen(
-            self._words(command),
-            cwd=self._place,
-            env=self._environment,
-            stdin=nowhere,
-            stdout=nowhere,
-            stderr=nowhere,
-        )
+        with open(self._said, "ab") as said:
+            return subprocess.Popen(
+                self._words(command),
+                cwd=self._place,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+            )
 
     def _words(self, command: str) -> List[str]:
         return [sys.executable, "-m", "spoolq", *shlex.split(command)[1:]]
 
     def _wait(self, step: _Step) -> None:
         deadline = time.monotonic() + _MOST
-        with api.Spool(os.path.join(self._place, "spool")) as spool:
+        with api.Spool(self._spool) as spool:
             while not step.until(spool):
                 if time.monotonic() > deadline:
-                    raise StorageFailed("the demo does not come further here")
+                    with open(self._said, encoding="utf-8", errors="replace") as said:
+                        last = said.read().splitlines()[-1:]
+                    raise StorageFailed(f"the demo does not come further here: {last}")
                 time.sleep(_POLL)

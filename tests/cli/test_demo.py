@@ -56,22 +56,30 @@ def test_the_demo_shows_success_failure_retry_death_and_rescue(start, tmp_path):
     assert f"{place}/spool" in said
 
 
-def test_nothing_is_left_of_a_demo_that_is_interrupted_while_its_worker_runs_something(
-    start, tmp_path
-):
+def runs_of(place):
+    """Return the processes whose environment names a spool below `place`."""
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{entry}/environ", "rb") as file:
+                if f"SPOOLQ_SPOOL={place}/".encode() in file.read():
+                    found.append(entry)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc")
+@pytest.mark.parametrize("moment", ["hello from job", "kill -9", "worker start --drain"])
+def test_nothing_is_left_of_a_demo_that_is_interrupted(start, tmp_path, moment):
     demo = start("--no-pause")
-
-    def is_running():
-        for place in os.listdir(tmp_path):
-            claims = tmp_path / place / "spool" / "processing"
-            if claims.is_dir() and os.listdir(claims):
-                return True
-        return False
-
-    wait_until(is_running)
+    for line in demo.stdout:
+        if moment in line:
+            break
     os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
     demo.communicate(timeout=60)
     assert demo.returncode == 130
     assert os.listdir(tmp_path) == []
+    wait_until(lambda: runs_of(tmp_path) == [])
     with pytest.raises(ProcessLookupError):
         os.killpg(demo.pid, 0)

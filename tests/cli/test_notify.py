@@ -37,15 +37,14 @@ def manager(tmp_path):
     found.socket.close()
 
 
-def test_a_worker_says_that_it_is_ready_lives_and_leaves(
-    manager, tmp_path, spool, spoolq, start_worker
-):
+def test_a_worker_says_that_it_is_ready_lives_and_leaves(manager, tmp_path, spool, start_worker):
     worker = start_worker(env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
     wait_until(lambda: manager.hear()[:1] == ["READY=1"])
     assert len(os.listdir(os.path.join(spool.path, "workers"))) == 1
     wait_until(lambda: manager.hear().count("WATCHDOG=1") > 1)
-    spoolq("worker", "stop")
-    assert worker.wait(60) == 0
+    worker.terminate()
+    wait_until(lambda: (manager.hear(), worker.poll())[1] is not None)
+    assert worker.returncode == 0
     assert manager.hear()[-1] == "STOPPING=1"
 
 

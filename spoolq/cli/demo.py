@@ -98,7 +98,7 @@ def _is_running(spool: api.Spool) -> bool:
 @click.option("--no-pause", is_flag=True, help="Go on without time to read.")
 @click.option("--keep", is_flag=True, help="Leave the directory, to look around in it.")
 def demo(no_pause: bool, keep: bool) -> None:
-    """Show in two minutes how it works, in a temporary spool.
+    """Show in a minute how it works, in a temporary spool.
 
     Success, failure, retry, death and rescue, a dropped file, and a worker that is killed.
 

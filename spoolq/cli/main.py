@@ -44,7 +44,7 @@ _VERBS: Lazy = {
     "purge": ("purge:purge", "Remove jobs that have ended, with their logs."),
     "doctor": ("doctor:doctor", "Look for what is wrong with the spool and the machine."),
     "completion": ("settings:completion", "Print the completion script of a shell."),
-    "demo": ("demo:demo", "Show in two minutes how it works."),
+    "demo": ("demo:demo", "Show in a minute how it works."),
 }
 
 

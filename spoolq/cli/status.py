@@ -40,7 +40,7 @@ def greet() -> None:
     render.say("  spoolq init                       make one here, in ./spool")
     render.say("  spoolq enqueue 'echo hello'       put a job into it")
     render.say("  spoolq worker start --count 2     run jobs, two at a time")
-    render.say("  spoolq demo                       see in two minutes how it works")
+    render.say("  spoolq demo                       see in a minute how it works")
     render.say("  spoolq --help                     all verbs")
 
 

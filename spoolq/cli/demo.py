@@ -127,6 +127,7 @@ class _Tour:
         self._spool = os.path.join(place, "spool")
         self._said = os.path.join(place, "worker.log")
         self._pause = pause
+        self._commands: List[subprocess.Popen[bytes]] = []
         self._workers: List[subprocess.Popen[bytes]] = []
         self._environment = dict(config.environment())
         self._environment.pop("SPOOLQ_SPOOL", None)
@@ -149,6 +150,8 @@ class _Tour:
 
     def close(self) -> None:
         """End the workers, and what they run or have left behind."""
+        for command in self._commands:
+            command.wait()
         if not os.path.isdir(self._spool):
             return
         self._quietly("spoolq worker stop --now").wait()
@@ -166,11 +169,17 @@ class _Tour:
         elif command.endswith("&"):
             self._workers.append(self._quietly(command[:-1]))
         elif command.startswith("spoolq "):
-            words = self._words(command)
-            if subprocess.run(words, cwd=self._place, env=self._environment).returncode:
+            if self._call(self._words(command)):
                 raise StorageFailed("this should have worked; the demo ends here")
         else:
-            subprocess.run(command, shell=True, cwd=self._place, env=self._environment)
+            self._call(["/bin/sh", "-c", command])
+
+    def _call(self, words: List[str]) -> int:
+        # One that is interrupted may take a moment to end: `close` waits for it as long as it takes
+        # (test_nothing_is_left_of_a_demo_that_is_interrupted).
+        command = subprocess.Popen(words, cwd=self._place, env=self._environment)
+        self._commands.append(command)
+        return command.wait()
 
     def _quietly(self, command: str) -> subprocess.Popen[bytes]:
         with open(self._said, "ab") as said:

@@ -68,6 +68,10 @@ class Agenda:
         """Note that something arrived, or may have: a look will tell."""
         self._dirty = True
 
+    def look_again(self) -> None:
+        """Have another look if something may be there that the last one did not see."""
+        self._dirty = self._dirty or self._pending.may_differ()
+
     def arrived(self, filenames: Iterable[str]) -> None:
         """Take names of pending/ that events told: so what waits there need not be read again."""
         end = instants.to_stamp(self._clock()) + _BEHIND

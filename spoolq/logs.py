@@ -13,7 +13,8 @@ import os
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, TextIO
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, TextIO
 
 from spoolq import instants
 from spoolq.errors import InvalidJob
@@ -25,6 +26,8 @@ logger = logging.getLogger("spoolq")
 logger.addHandler(logging.NullHandler())  # a library says nothing unasked, nor unescaped
 # watchdog complains of its own threads when it is stopped, on stderr where nobody listens.
 logging.getLogger("watchdog").addHandler(logging.NullHandler())
+
+Event = Mapping[str, Any]
 
 _LOG = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_-]{0,63})\.a(\d{1,6})\.(\d{8}T\d{12}Z)\.log", re.ASCII)
 
@@ -109,6 +112,19 @@ def about(claim: Name, action: str) -> Dict[str, Any]:
     return {"event": {"action": action, "job": claim.id, "attempt": claim.attempt}}
 
 
+def tell(claim: Name, action: str, message: str) -> None:
+    """Say what has become of a run, at INFO: two such lines are written for every job.
+
+    Through the logging library they cost three times as much (docs/benchmarks.md).
+    """
+    extra = about(claim, action)
+    handler = logger.handlers[0]
+    if isinstance(handler, _Lines) and logger.isEnabledFor(logging.INFO):
+        handler.tell(message, extra["event"])
+    else:  # somebody else's program, who may want records
+        logger.info("%s", message, extra=extra)
+
+
 def configure(
     stream: Optional[TextIO] = None, *, verbose: bool = False, as_json: bool = False
 ) -> None:
@@ -116,8 +132,7 @@ def configure(
 
     With `as_json` each line is an object, which says of a run what `about` says.
     """
-    handler = _Lines(stream or sys.stderr)
-    handler.setFormatter(_OneObject() if as_json else _OneLine())
+    handler = _Lines(stream or sys.stderr, _one_object if as_json else _OneLine())
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
@@ -135,38 +150,54 @@ else:  # Python 3.8 knows no parameter of it
 class _Lines(_Stream):
     """A line that cannot be written (a full disk, a reader that has gone) is lost, and no bug."""
 
+    def __init__(self, stream: TextIO, line: Callable[[float, int, str, Event], str]) -> None:
+        super().__init__(stream)
+        self._line = line
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = getattr(record, "event", {})
+        if record.exc_info:
+            event = {**event, "traceback": logging.Formatter().formatException(record.exc_info)}
+        return self._line(record.created, record.levelno, record.getMessage(), event)
+
+    def tell(self, message: str, event: Event) -> None:
+        """Write a line at INFO, without what else a record of the library is asked for."""
+        with self.lock or nullcontext():
+            try:
+                self.stream.write(self._line(time.time(), logging.INFO, message, event) + "\n")
+                self.flush()
+            except OSError:
+                pass  # as `handleError` has it
+
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
 
-class _OneLine(logging.Formatter):
+class _OneLine:
     """Names and commands are hostile: nothing of them may move the terminal's cursor."""
 
     _second = -1
     _time = ""
 
-    def format(self, record: logging.LogRecord) -> str:
-        second = int(record.created)
+    def __call__(self, created: float, level: int, message: str, event: Event) -> str:
+        second = int(created)
         if second != self._second:
             self._second = second
             self._time = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-        what = super().format(record) if record.exc_info else record.getMessage()
-        text = f"{self._time},{record.msecs:03.0f} {record.levelname:<7} {what}"
-        lines = text.split("\n") if record.exc_info else [text]
+        thousandths = int((created - second) * 1000)
+        text = f"{self._time},{thousandths:03} {logging.getLevelName(level):<7} {message}"
+        lines = [text, *event.get("traceback", "").split("\n")] if "traceback" in event else [text]
         return "\n".join(map(printable, lines))
 
 
-class _OneObject(logging.Formatter):
-    """A line for programs; ASCII, so no terminal acts on what is in it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": instants.to_rfc3339(instants.from_epoch(record.created)),
-            "level": record.levelname.lower(),
-            **getattr(record, "event", {}),
-            "message": record.getMessage(),
+def _one_object(created: float, level: int, message: str, event: Event) -> str:
+    """Return a line for programs; ASCII, so no terminal acts on what is in it."""
+    return json.dumps(
+        {
+            "time": instants.to_rfc3339(instants.from_epoch(created)),
+            "level": logging.getLevelName(level).lower(),
+            **event,
+            "message": message,
         }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+    )

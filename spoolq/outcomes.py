@@ -249,16 +249,17 @@ class Outcomes:
 
     def _tell(self, unfinished: _Unfinished, *, confirmed: bool) -> None:
         record = unfinished.record
-        about = logs.about(record.claim, record.state)
         if unfinished.how and confirmed:
-            logger.info("%s %s: %s", record.claim.id, record.state, unfinished.how, extra=about)
+            logs.tell(
+                record.claim, record.state, f"{record.claim.id} {record.state}: {unfinished.how}"
+            )
         elif unfinished.how:
             logger.warning(
                 "%s %s: %s; the disk does not confirm it, so a crash may let it run again",
                 record.claim.id,
                 record.state,
                 unfinished.how,
-                extra=about,
+                extra=logs.about(record.claim, record.state),
             )
 
     def give_up(self) -> None:

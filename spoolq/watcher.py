@@ -28,9 +28,11 @@ class Watcher:
         self._inode = -1
         self._complained = False
         self._checks = 0
+        self._wanted = False
 
     def start(self) -> None:
         """Begin to watch; the caller scans after this, so that nothing falls in between."""
+        self._wanted = True
         kind = platform.network_filesystem(self._path)
         if kind is not None:
             self._complain(f"no events of other hosts on {kind}")
@@ -50,6 +52,8 @@ class Watcher:
 
     def check(self) -> None:
         """Rebuild what has died: a thread, or a watch on a directory that is another now."""
+        if not self._wanted:
+            return
         if self._observer is None:
             self._checks += 1
             if self._checks % _TRY_AGAIN == 0:

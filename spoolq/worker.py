@@ -16,7 +16,7 @@ import random
 from datetime import datetime
 from typing import Callable, Dict, List, Optional
 
-from spoolq import instants, lease, names, platform
+from spoolq import instants, lease, logs, names, platform
 from spoolq.adoption import Intake, Unreadable, read_job
 from spoolq.agenda import Agenda
 from spoolq.bell import Bell
@@ -57,6 +57,7 @@ class Worker:
         monotonic: Callable[[], float],
         chance: Callable[[], float] = random.random,
         each_second: Callable[[], None] = lambda: None,
+        watch: Callable[[], None] = lambda: None,
         write: Callable[[Work], None] = at_once,
         pace: float = 0.0,
     ) -> None:
@@ -70,6 +71,7 @@ class Worker:
         self._clock = clock
         self._monotonic = monotonic
         self._each_second = each_second
+        self._watch: Optional[Callable[[], None]] = watch  # until it has been called
         self._live = LiveSettings(
             Remembered(spool.config_bytes, lambda: spool.root.stat(FILE), monotonic)
         )
@@ -194,6 +196,8 @@ class Worker:
         return max(min(waits), 0.0)
 
     def _tick(self) -> None:
+        if self._next_tick:  # a second has passed
+            self._begin_to_watch()
         self._next_tick = self._monotonic() + TICK
         self._each_second()
         if not self._lease.is_ours():
@@ -206,6 +210,15 @@ class Worker:
         self._guarded(self._agenda.tick)
         self._recovers = bool(self._guarded(self._recover))
         self._guarded(self._sync_claims)
+
+    def _begin_to_watch(self) -> None:
+        """Have arrivals told, once there is nothing to claim: the first jobs wait for no import."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch()
+            # RACE: nobody tells of what came since the last look
+            # (test_what_arrives_while_the_watch_begins_is_found).
+            self._agenda.look_again()
 
     def _reopen(self) -> None:
         for name in self._spool.reopen_replaced():
@@ -279,6 +292,7 @@ class Worker:
         while self._executor.busy() < self._count and self._may_claim():
             found = self._agenda.take()
             if found is None:
+                self._begin_to_watch()
                 break
             self._claim(*found, settings)
         return True
@@ -333,10 +347,8 @@ class Worker:
         attempts = 1 + settings.policy(job).max_retries
         line = job.command if isinstance(job.command, str) else " ".join(job.command)
         line = shortened(line, 200)
-        about_it = about(claim, "started")
-        logger.info(
-            "%s attempt %d of %d: %s", claim.id, claim.attempt, attempts, line, extra=about_it
-        )
+        told = f"{claim.id} attempt {claim.attempt} of {attempts}: {line}"
+        logs.tell(claim, "started", told)
         return True
 
     def _free_slot(self) -> tuple[int, int]:

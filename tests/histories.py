@@ -30,6 +30,7 @@ Steps, one a line (times in seconds from the start of the history):
     asked a cancelled                            it runs, and is to end for this reason, if any
     history a exit 1, interrupted                what its file tells of its runs
     requests cancel.a                            the requests that are left
+    watches 0 | watches never                    since when arrivals are told
     trouble No space left                        worker.json speaks of it
     finishes 3                                   so often it has tried to write outcomes
     asleep 2                                     the worker means to sleep so long
@@ -63,6 +64,9 @@ class History(NamedTuple):
     stop_within: float = math.inf
     config: Dict[str, Any] = {}
     chance: float = 0.0
+    at_watch: str = (
+        ""  # the step that happens while the watch on pending/ begins; nobody tells of it
+    )
 
 
 def replay(history: History, spool, clock) -> None:
@@ -126,6 +130,7 @@ class _World:
         self._clock = clock
         self._steps = [line.strip() for line in history.steps.strip().splitlines()]
         self._start = clock()
+        self._started = clock.monotonic()
         self._write_config({"durability": "none", **history.config})
         self._write, self._sync = spool.write_outcome, spool.sync_moves
         spool.write_outcome, spool.sync_moves = self._maybe_write, self._maybe_sync
@@ -154,7 +159,17 @@ class _World:
             clock=clock,
             monotonic=clock.monotonic,
             chance=lambda: history.chance,
+            watch=self._begin_to_watch,
         )
+        self._at_watch = history.at_watch
+        self.watches_since = None
+
+    def _begin_to_watch(self) -> None:
+        assert self.watches_since is None, "it begins to watch twice"
+        self.watches_since = self._clock.monotonic()
+        if self._at_watch:
+            self._happen(self._at_watch)
+            self._arrivals.clear()
 
     def replay(self) -> None:
         if "start" in self._steps:
@@ -253,6 +268,11 @@ class _World:
 
     def _do_clock(self, rest: str) -> None:
         self._clock.set_wall(self._clock() + timedelta(seconds=float(rest)))
+
+    def _do_watches(self, rest: str) -> None:
+        since = self.watches_since
+        told = "never" if since is None else f"{since - self._started:g}"
+        assert told == rest, told
 
     def _do_touch(self, rest: str) -> None:
         self._spool.root.write(rest, b"", sync=False)

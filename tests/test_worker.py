@@ -48,6 +48,36 @@ def test_a_request_is_heard_though_the_settings_cannot_be_read(spool, clock, mon
 
 
 @table(
+    the_first_jobs_do_not_wait_for_the_watch_to_begin=H("""
+        enqueue a
+        enqueue b
+        start
+        started a
+        watches never
+        end a 0
+        watches never
+        end b 0
+        watches 0
+        """),
+    a_busy_worker_begins_to_watch_after_a_second=H("""
+        enqueue a
+        enqueue b
+        start
+        advance 1.1
+        started a
+        watches 1
+        end a 0
+        """),
+)
+def test_the_watch_on_arrivals(history, spool, clock):
+    replay(history, spool, clock)
+
+
+def test_what_arrives_while_the_watch_begins_is_found(spool, clock):
+    replay(H("watches 0\nstarted a", at_watch="enqueue a"), spool, clock)
+
+
+@table(
     the_earliest_goes_first=H("""
         enqueue busy
         advance 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import signal
 import time
@@ -113,7 +114,6 @@ def serve(
     scribe = None
     try:
         scribe = Scribe(bell.wake)
-        watcher.start()
         executor = LocalExecutor(
             spool.dir,
             bell,
@@ -136,12 +136,14 @@ def serve(
             stop_within=stop_within,
             monotonic=time.monotonic,
             each_second=each_second,
+            watch=watcher.start,
             write=scribe,
             pace=PACE,
         )
         logs.logger.info("worker %s on %s: %d at a time", own.name, spool.path, count)
         stops.go_to(working)
         tell(notify.READY)
+        gc.freeze()  # what stays for ever need not be looked through again and again
         working.run()
         logs.logger.info("worker %s leaves", own.name)
     finally:

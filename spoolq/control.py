@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Callable, Iterable, Iterator, List, Optional
 
 from spoolq import instants, lease, locks, names, views
-from spoolq.errors import Busy, InvalidJob, NotFound, OutcomeUnknown, WrongState
+from spoolq.errors import BadInput, Busy, InvalidJob, NotFound, OutcomeUnknown, WrongState
 from spoolq.job import CANCELLED, Entry, next_place
 from spoolq.layout import PAUSED, storage_error, translated
 from spoolq.names import Name
@@ -230,7 +230,11 @@ def stop(spool: SpoolDir, wanted: Iterable[str], *, interrupt: bool) -> List[str
 
     Raises:
         NotFound: no such worker is alive.
+        BadInput: an empty text, which every name begins with.
     """
+    wanted = list(wanted)
+    if "" in wanted:
+        raise BadInput("an empty text names no worker", hint="spoolq worker list shows them")
     alive = [worker.name for worker in views.workers(spool) if worker.alive]
     chosen = []
     for text in wanted:

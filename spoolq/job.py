@@ -71,6 +71,8 @@ class Job:
         """
         try:
             data = strictjson.dump_object(self.fields)
+        except UnicodeEncodeError:
+            raise InvalidJob("holds text that is not UTF-8, which a job file must be") from None
         except (ValueError, TypeError, RecursionError) as error:
             raise InvalidJob(f"cannot be written as JSON: {error}") from None
         if not self.history and len(data) > MAX_GIVEN:

@@ -56,6 +56,8 @@ def storage_error(error: OSError, path: str) -> SpoolqError:
     text = f"{error.strerror or error}: {where}"
     if error.errno in platform.FULL_ERRNOS:
         return StorageFull(text, hint=advice(error))
+    if error.errno == errno.ENOENT and os.path.basename(where) in DIRECTORIES:
+        return StorageFailed(text, hint="spoolq doctor --repair makes it anew")
     return StorageFailed(text, hint=advice(error))
 
 
@@ -100,6 +102,25 @@ def translated(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise storage_error(error, path) from error
+
+
+def put_away(directory: Dir, name: str, tmp: Dir) -> None:
+    """Remove what has this name, if anything has: a file, or whatever a command has put there.
+
+    A directory goes to `tmp` by one rename, with all that it holds, and is swept there.
+    """
+    try:
+        return directory.discard(name)
+    except (IsADirectoryError, PermissionError):  # the latter where unlink(2) says it so
+        pass
+    litter = os.urandom(8).hex()
+    try:
+        directory.rename(name, tmp, litter)
+    except PermissionError:  # to move a directory, its owner must be able to write in it
+        platform.change_mode(
+            directory.name(name), 0o700, directory.fd if directory.fd >= 0 else None
+        )
+        directory.rename(name, tmp, litter)
 
 
 class unless_removed:

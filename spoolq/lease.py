@@ -22,7 +22,7 @@ from typing import Any, Dict, List, Optional
 from spoolq import locks, names, platform
 from spoolq.errors import InvalidJob
 from spoolq.fsio import Dir, read_all, write_all
-from spoolq.layout import translated
+from spoolq.layout import put_away, translated
 from spoolq.spool import SpoolDir
 
 LOCK = "lock"
@@ -45,6 +45,7 @@ class Lease:
         self.name = name
         self.dir = directory
         self.card: Dict[str, Any] = {}
+        self._troubles: Dict[str, str] = {}
         self._lock = lock
         self._inode = directory.stat().st_ino
 
@@ -86,14 +87,24 @@ class Lease:
             directory.path = os.path.join(spool.dir("workers").path, name)
         return lease
 
-    def note(self, **changes: str) -> None:
-        """Change what worker.json says, in place: that works on a full disk too."""
-        self.card.update({key: str(value)[:300] for key, value in changes.items()})
-        descriptor = open_own(self.dir, CARD)
+    def show_trouble(self, step: str, trouble: str) -> None:
+        """Let worker.json say what keeps the worker from a step, or that nothing does any more.
+
+        It is written over in place, which a full disk allows; where none of it can be, there is
+        still the log.
+        """
+        if self._troubles.get(step, "") == trouble:
+            return
+        self._troubles[step] = trouble[:300]
+        self.card["trouble"] = "; ".join(filter(None, self._troubles.values()))[:300]
         try:
-            write_all(descriptor, self._card_bytes())
-        finally:
-            os.close(descriptor)
+            descriptor = open_own(self.dir, CARD)
+            try:
+                write_all(descriptor, self._card_bytes())
+            finally:
+                os.close(descriptor)
+        except OSError:
+            pass  # for people alone
 
     def _card_bytes(self) -> bytes:
         return json.dumps(self.card).encode("utf-8")[: _CARD_SIZE - 1].ljust(_CARD_SIZE - 1) + b"\n"
@@ -144,7 +155,7 @@ class Lease:
         """
         try:
             if self.is_ours() and not self.spool.has_claims_of(self.name):
-                clear(self.spool.dir("workers"), self.name)
+                clear(self.spool.dir("workers"), self.name, self.spool.dir("tmp"))
         except OSError:
             pass  # the next sweep removes what is left: its lock is free from now on
         finally:
@@ -232,8 +243,10 @@ def probe(spool: SpoolDir, worker: str, filename: str = LOCK) -> str:
         os.close(descriptor)
 
 
-def clear(parent: Dir, name: str) -> None:
+def clear(parent: Dir, name: str, tmp: Dir) -> None:
     """Remove a directory and the files in it: a worker's, with the requests to it.
+
+    A directory in it, which a command has made there, goes to `tmp`, where litter is swept.
 
     Raises:
         OSError: it is not there, or something new has come into it meanwhile.
@@ -241,7 +254,7 @@ def clear(parent: Dir, name: str) -> None:
     directory = parent.sub(name)
     try:
         for entry in directory.list():
-            directory.discard(entry)
+            put_away(directory, entry, tmp)
     finally:
         directory.close()
     parent.rmdir(name)

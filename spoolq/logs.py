@@ -28,6 +28,7 @@ logger.addHandler(logging.NullHandler())  # a library says nothing unasked, nor 
 logging.getLogger("watchdog").addHandler(logging.NullHandler())
 
 Event = Mapping[str, Any]
+_COMPLAIN_EVERY = 60.0
 
 _LOG = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_-]{0,63})\.a(\d{1,6})\.(\d{8}T\d{12}Z)\.log", re.ASCII)
 
@@ -123,6 +124,24 @@ def tell(claim: Name, action: str, message: str) -> None:
         handler.tell(message, extra["event"])
     else:  # somebody else's program, who may want records
         logger.info("%s", message, extra=extra)
+
+
+class Complaints:
+    """Says what is refused, and tried again each second, once a minute in each of its words.
+
+    A disk that fails refuses each step in words of its own, in turn.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._said: Dict[str, float] = {}  # in the last minute, and when
+
+    def __call__(self, what: str) -> None:
+        now = self._monotonic()
+        self._said = {said: at for said, at in self._said.items() if now - at < _COMPLAIN_EVERY}
+        if what not in self._said:
+            self._said[what] = now
+            logger.error("%s; trying again each second", what)
 
 
 def configure(

@@ -30,7 +30,7 @@ _NAME = re.compile(
     rf"({_STAMP})\.p(\d)\.a(0|[1-9]\d{{0,5}})\.({_ID})(?:@({_WORKER})\.({_SLOT}))?\.json", re.ASCII
 )
 _ID_ALONE = re.compile(_ID, re.ASCII)
-_WORKER_ALONE = re.compile(_WORKER, re.ASCII)
+_WORKER_ALONE = re.compile(rf"(?=.{{1,80}}\Z){_WORKER}-\d+-[0-9a-z]+", re.ASCII)
 _BASE32 = b"0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: nothing that is misread
 _TO_BASE32 = _BASE32 * 8  # by the five lower bits of a byte
 
@@ -97,7 +97,7 @@ def is_id(text: str) -> bool:
 
 
 def is_worker(text: str) -> bool:
-    """Say whether `text` may be the name of a worker."""
+    """Say whether `text` may be the name of a worker: host-pid-random."""
     return _WORKER_ALONE.fullmatch(text) is not None
 
 

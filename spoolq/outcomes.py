@@ -305,7 +305,7 @@ class Outcomes:
             logger.error("outcomes cannot be written: %s; claiming nothing, trying again", trouble)
         else:
             logger.info("outcomes can be written again")
-        self._lease.note(trouble=trouble)
+        self._lease.show_trouble("outcomes", trouble)
 
 
 def _how(entry: Entry) -> str:

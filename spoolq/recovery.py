@@ -147,7 +147,7 @@ class Recovery:
                 try:
                     tmp.unlink(entry)
                 except (IsADirectoryError, PermissionError):
-                    lease.clear(tmp, entry)
+                    lease.clear(tmp, entry, tmp)
             except OSError as error:
                 logger.debug("tmp/%s stays: %s", entry, error.strerror)
 
@@ -239,7 +239,10 @@ class Recovery:
         assert claim.worker is not None
         if claim.worker == self._own.name or lease.probe(self._spool, claim.worker) == "free":
             return True
-        return self._remove(claim.worker)
+        left = self._remove(claim.worker)
+        if left:
+            self._tell(str(claim), f"its worker's directory cannot be removed: {left}")
+        return not left
 
     def _lost(self, claim: Name, cancelled: bool) -> Entry:
         return {
@@ -312,16 +315,16 @@ class Recovery:
         if back is not None:
             logger.warning("%s: %s; back to pending/", claim.id, reason)
 
-    def _remove(self, worker: str) -> bool:
-        """Remove a worker's directory; True if there is none any more."""
+    def _remove(self, worker: str) -> str:
+        """Remove a worker's directory; return why it stays, or nothing."""
         try:
-            lease.clear(self._spool.dir("workers"), worker)
+            lease.clear(self._spool.dir("workers"), worker, self._spool.dir("tmp"))
         except (FileNotFoundError, NotADirectoryError):
-            return True  # nothing in which a worker could make an outcome
+            return ""  # nothing in which a worker could make an outcome
         except OSError as error:
             logger.debug("workers/%s stays: %s", worker, error.strerror)
-            return False
-        return True
+            return error.strerror or str(error)
+        return ""
 
     def _put_back(self, filename: str) -> None:
         if self._spool.put_back_stray(filename):

@@ -37,7 +37,14 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 from spoolq import instants, locks, names
 from spoolq.errors import IdTaken, OutcomeUnknown, StorageFailed
 from spoolq.fsio import Dir, sync_files, write_all, write_together
-from spoolq.layout import LOOK_ORDER, Layout, storage_error, translated, unless_removed
+from spoolq.layout import (
+    LOOK_ORDER,
+    Layout,
+    put_away,
+    storage_error,
+    translated,
+    unless_removed,
+)
 from spoolq.names import Name
 
 #: The slot of a claim that is not made to run the job; runs are in slots 0, 1, 2 ...
@@ -235,8 +242,8 @@ class SpoolDir(Layout):
         with unless_removed(worker_dir):
             try:
                 descriptor = worker_dir.create(filename)
-            except FileExistsError:  # left by an attempt that failed later on
-                worker_dir.discard(filename)
+            except FileExistsError:  # of an attempt that failed later on, or put there by a command
+                put_away(worker_dir, filename, self.dir("tmp"))
                 descriptor = worker_dir.create(filename)
             try:
                 write_all(descriptor, record.data)

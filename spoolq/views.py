@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 
 from spoolq import config, instants, lease, names
 from spoolq.config import Settings
-from spoolq.errors import Ambiguous, InvalidJob, InvalidSetting, NotFound
+from spoolq.errors import Ambiguous, BadInput, InvalidJob, InvalidSetting, NotFound
 from spoolq.fsio import Dir
 from spoolq.job import MAX_FILE, MAX_GIVEN, Entry, Job
 from spoolq.layout import LOOK_ORDER, PAUSED, STATES, translated
@@ -259,7 +259,10 @@ def resolve(spool: SpoolDir, text: str) -> str:
     Raises:
         NotFound: there is no such job.
         Ambiguous: several ids begin so.
+        BadInput: the text is empty, which every id begins with.
     """
+    if not text:
+        raise BadInput("an empty text names no job", hint="give an id, a beginning of one, or last")
     if text == "last":
         return _last(spool)
     candidates = {}

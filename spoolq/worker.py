@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import random
 from datetime import datetime
-from typing import Callable, Dict, List, Optional
+from typing import Callable, List, Optional
 
 from spoolq import instants, lease, logs, names, platform
 from spoolq.adoption import Intake, Unreadable, read_job
@@ -27,7 +27,7 @@ from spoolq.glance import Remembered
 from spoolq.job import CANCELLED, INTERRUPTED
 from spoolq.layout import PAUSED, words
 from spoolq.locks import let_go
-from spoolq.logs import about, logger
+from spoolq.logs import Complaints, about, logger
 from spoolq.names import Name
 from spoolq.outcomes import Outcomes
 from spoolq.recovery import Recovery
@@ -37,7 +37,6 @@ from spoolq.text import shortened
 
 TICK = 1.0
 _SECOND_SIGNAL = 1.0  # a second signal within this time is the same one, told twice
-_COMPLAIN_EVERY = 60.0
 
 
 class Worker:
@@ -87,7 +86,7 @@ class Worker:
         self._unsynced_claims = False
         self._claims_error: Optional[OSError] = None
         self._recovers = True  # the last recovery did not fail
-        self._complaints: Dict[str, float] = {}  # what was said in the last minute, and when
+        self._complain = Complaints(monotonic)
         self._stopping = False
         self._end_at = math.inf  # when what still runs is ended
         self._signals: List[float] = []
@@ -102,7 +101,9 @@ class Worker:
     def stop(self, *, interrupt: bool = False) -> None:
         """Take nothing new and leave when nothing runs; with `interrupt` end what runs."""
         if not self._stopping:
-            logger.info("stopping: %d running", self._executor.busy())
+            kept = len(self._outcomes.claims()) if self._outcomes.trouble else 0
+            left = f"; a second signal gives {kept} up that cannot be recorded yet" if kept else ""
+            logger.info("stopping: %d running%s", self._executor.busy(), left)
             self._end_at = self._monotonic() + self._stop_within
         self._stopping = True
         if interrupt and not self._interrupting:
@@ -154,27 +155,29 @@ class Worker:
         for ended in self._executor.ended():
             self._outcomes.add(ended, self._live.current)
         could_claim = self._may_claim()
-        if could_claim and not self._guarded(self._refill):
+        if could_claim and not self._guarded(self._refill, "claims"):
             self._hold_off_until = self._monotonic() + TICK
         self._guarded(self._finish)
         self._is_free_again = not could_claim and self._may_claim()
         return bool(self._guarded(self._is_done))
 
-    def _guarded(self, step: Callable[[], Optional[bool]]) -> Optional[bool]:
-        """Take a step; what the filesystem refuses is said, and tried again a second later."""
+    def _guarded(self, step: Callable[[], Optional[bool]], shown: str = "") -> Optional[bool]:
+        """Take a step; what the system refuses is said, and tried again a second later.
+
+        Where the step is `shown` by a name, `status` tells of it too, until it can be taken.
+        """
         try:
-            return step()
+            done = step()
+            if shown:
+                self._lease.show_trouble(shown, "")
+            return done
         except WorkerLost:
             raise
         except (OSError, SpoolqError) as error:
-            now = self._monotonic()
-            # A disk that fails refuses each step in words of its own, in turn.
-            said_before = self._complaints.items()
-            self._complaints = {said: at for said, at in said_before if now - at < _COMPLAIN_EVERY}
             said = words(error)
-            if said not in self._complaints:
-                self._complaints[said] = now
-                logger.error("%s; trying again each second", said)
+            self._complain(said)
+            if shown:
+                self._lease.show_trouble(shown, said)
             return None
 
     def patience(self) -> float:
@@ -339,11 +342,9 @@ class Worker:
             return False
         try:
             self._executor.start(Run(claim, name, job, changed_at, slot, settings))
-        except NotNow as error:
+        except NotNow:
             self._spool.give_back(claim, name)
-            self._hold_off_until = self._monotonic() + TICK
-            logger.warning("%s; trying again", error)
-            return False
+            raise
         attempts = 1 + settings.policy(job).max_retries
         line = job.command if isinstance(job.command, str) else " ".join(job.command)
         line = shortened(line, 200)

@@ -331,7 +331,7 @@ class _World:
 
     def _do_rmdir(self, _: str) -> None:
         self._other.leave()
-        lease.clear(self._spool.dir("workers"), self._lease.name)
+        lease.clear(self._spool.dir("workers"), self._lease.name, self._spool.dir("tmp"))
 
     # --- what is to be seen -----------------------------------------------------------------------
 

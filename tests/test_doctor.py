@@ -90,15 +90,15 @@ def dead_worker(spool, clock):
 
 
 def troubled_worker(spool, clock):
-    given.worker(spool).note(trouble="No space left on device")
+    given.worker(spool).show_trouble("outcomes", "No space left on device")
 
 
 def linked_worker(spool, clock):
-    os.symlink("/nowhere", path_of(spool, "workers", "w1"))
+    os.symlink("/nowhere", path_of(spool, "workers", "web1-4121-x7f3"))
 
 
 def unknown_worker(spool, clock):
-    os.makedirs(path_of(spool, "workers", "w1", "lock"))
+    os.makedirs(path_of(spool, "workers", "web1-4121-x7f3", "lock"))
 
 
 def paused(spool, clock):
@@ -114,7 +114,7 @@ def overdue(spool, clock):
 
 def old_litter(spool, clock):
     age(path_of(spool, "tmp", "half", touch=True))
-    inner = path_of(spool, "tmp", "w1")
+    inner = path_of(spool, "tmp", "web1-4121-x7f3")
     os.mkdir(inner)
     age(inner)
 
@@ -187,8 +187,8 @@ DAMAGES = {
     "two names": ("unfinished-move", "tmp/", published_twice, True),
     "a worker gone": ("dead-worker", "workers/", dead_worker, True),
     "a worker in trouble": ("worker-trouble", "workers/", troubled_worker, False),
-    "a worker that is a link": ("ignored", "workers/w1", linked_worker, False),
-    "a lock that is none": ("unknown-worker", "workers/w1", unknown_worker, False),
+    "a worker that is a link": ("ignored", "workers/web1-4121-x7f3", linked_worker, False),
+    "a lock that is none": ("unknown-worker", "workers/web1-4121-x7f3", unknown_worker, False),
     "litter": ("litter", "tmp/half", old_litter, True),
     "a bell": ("litter", "pending/.bell-x", bell, True),
     "a log alone": ("log-without-job", "logs/j9", lone_log, False),

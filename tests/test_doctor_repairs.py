@@ -213,7 +213,7 @@ def test_a_command_whose_worker_is_gone_is_not_ended_by_a_repair(spool, start_wo
     worker.kill()
     worker.wait()
     report = doctor.examine(spool.path, repair=True)
-    assert [f.code for f in report.findings if f.severity == PROBLEM] == ["orphan"]
+    assert [f.code for f in report.findings if f.severity == PROBLEM] == ["orphan", "not-repaired"]
     assert entries(spool, "processing") == [name]
     go.touch()
     wait_until(done.exists, "the end of the command")

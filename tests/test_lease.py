@@ -179,7 +179,7 @@ def test_who_leaves_takes_its_directory_along(spool):
 
 def test_who_leaves_after_its_directory_was_removed_removes_nobody_elses(spool):
     own = lease.Lease.start(spool, {})
-    lease.clear(spool.dir("workers"), own.name)
+    lease.clear(spool.dir("workers"), own.name, spool.dir("tmp"))
     spool.dir("workers").make_dir(own.name)
     assert not own.is_ours()
     own.leave()
@@ -315,11 +315,15 @@ def test_worker_json_tells_who_it_is(spool, own):
 
 def test_worker_json_is_changed_in_place_without_any_more_space(spool, own):
     before = own.dir.stat(lease.CARD)
-    own.note(trouble="x" * 5000)
+    own.show_trouble("outcomes", "x" * 5000)
     after = own.dir.stat(lease.CARD)
     assert (before.st_ino, before.st_size) == (after.st_ino, after.st_size)
     assert lease.read_card(spool, own.name)["trouble"].startswith("xxx")
-    own.note(trouble="")
+    own.show_trouble("claims", "no log can be made")
+    assert lease.read_card(spool, own.name)["trouble"].startswith("xxx")
+    own.show_trouble("outcomes", "")
+    assert lease.read_card(spool, own.name)["trouble"] == "no log can be made"
+    own.show_trouble("claims", "")
     assert lease.read_card(spool, own.name)["trouble"] == ""
 
 

@@ -163,6 +163,10 @@ def test_a_worker_name_is_never_used_again():
     assert names.new_worker("web1", 4121) != names.new_worker("web1", 4121)
 
 
-@pytest.mark.parametrize("text", ["", "-w", "../w", "a.b", "w" * 81, "w\n", "tmp/w"])
-def test_what_could_leave_workers_is_no_worker(text):
+@pytest.mark.parametrize(
+    "text",
+    ["", "-w-1-x", "../w-1-x", "a.b-1-x", "w" * 77 + "-1-x", "w-1-x\n", "tmp/w-1-x"]
+    + ["notes", "w-x", "w-1", "w-1-X"],
+)
+def test_what_could_leave_workers_or_has_no_host_pid_and_end_is_no_worker(text):
     assert not names.is_worker(text)

@@ -1,5 +1,6 @@
 """The ends of runs on their way to the disk, and the scribe that takes them there."""
 
+import os
 import threading
 
 import pytest
@@ -227,10 +228,20 @@ def test_a_worker_that_gives_up_says_so_of_moves_too(desk, caplog):
     assert "the disk does not confirm it" in caplog.text
 
 
+def test_a_directory_in_the_place_of_an_outcome_goes_to_tmp(desk):
+    path = os.path.join(desk.spool.path, "workers", desk.own.name, "0.outcome", "x")
+    os.makedirs(path)
+    desk.end("a")
+    desk.finish()
+    desk.write()
+    assert desk.finish() == ["a"]
+    assert desk.outcomes.trouble == ""
+
+
 def test_that_the_workers_directory_is_gone_is_told_by_the_loop(desk):
     desk.end("a")
     desk.finish()
-    lease.clear(desk.spool.dir("workers"), desk.own.name)
+    lease.clear(desk.spool.dir("workers"), desk.own.name, desk.spool.dir("tmp"))
     desk.write()
     with pytest.raises(WorkerLost):
         desk.finish()

@@ -103,7 +103,7 @@ def test_the_claim_of_a_living_worker_is_left_alone(spool, look, clock):
 
 def test_the_claim_of_a_worker_whose_directory_is_gone_is_taken_over(spool, look, clock):
     claim = orphan(spool, clock)
-    lease.clear(spool.dir("workers"), claim.worker)
+    lease.clear(spool.dir("workers"), claim.worker, spool.dir("tmp"))
     assert len(look()) == 1
     assert entries(spool, "failed")
 
@@ -118,6 +118,43 @@ def test_a_worker_whose_lock_somebody_removed_is_fenced_before_its_claim_is_take
     assert not living.is_ours()
     assert spool.dir("workers").has(claim.worker) is False
     living.leave()
+
+
+def test_what_a_command_made_in_its_workers_directory_keeps_no_claim_from_recovery(
+    spool, look, clock
+):
+    claim = orphan(spool, clock)
+    place = Path(spool.path, "workers", claim.worker)
+    (place / "x" / "y").mkdir(parents=True)
+    (place / "x" / "y" / "z").write_text("z")
+    (place / "x").chmod(0o500)
+    (place / lease.LOCK).unlink()
+    assert len(look()) == 1
+    look.recovery.sweep()
+    assert not place.exists()
+    assert entries(spool, "failed")
+
+
+def test_a_workers_directory_that_cannot_be_removed_is_told_of_once(
+    spool, look, clock, monkeypatch, caplog
+):
+    claim = orphan(spool, clock)
+    Path(spool.path, "workers", claim.worker, lease.LOCK).unlink()
+
+    def refuses(*_):
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    monkeypatch.setattr(lease, "clear", refuses)
+    assert look() == look() == []
+    assert caplog.text.count("its worker's directory cannot be removed: Directory not empty") == 1
+
+
+def test_what_is_no_worker_is_never_swept(spool, look):
+    given.write(spool, "workers", "lock", "x")
+    Path(spool.path, "workers", "notes").mkdir()
+    Path(spool.path, "workers", "notes", "important").write_text("x")
+    look.recovery.sweep()
+    assert Path(spool.path, "workers", "notes", "important").exists()
 
 
 def test_a_known_claim_of_its_own_is_left_alone_and_another_is_recovered(spool, own, look, clock):
@@ -575,7 +612,7 @@ def test_what_has_been_in_tmp_for_a_day_is_swept_and_nothing_younger(spool, look
     assert sorted(spool.dir("tmp").list()) == [".ids", "young"]
 
 
-def test_what_cannot_be_swept_is_left(spool, look, clock):
+def test_litter_in_litter_is_swept_a_level_at_a_time(spool, look, clock):
     path = os.path.join(spool.path, "tmp", "old")
     os.makedirs(os.path.join(path, "deeper"))
     given.write(spool, "tmp", "older", "x")
@@ -583,7 +620,10 @@ def test_what_cannot_be_swept_is_left(spool, look, clock):
     for entry in ("old", "older"):
         os.utime(os.path.join(spool.path, "tmp", entry), (moment, moment))
     look.recovery.sweep_litter()
-    assert spool.dir("tmp").list() == ["old"]
+    (left,) = spool.dir("tmp").list()  # it has its own age
+    os.utime(os.path.join(spool.path, "tmp", left), (moment, moment))
+    look.recovery.sweep_litter()
+    assert spool.dir("tmp").list() == []
 
 
 def test_a_record_of_a_lost_run_is_as_its_worker_would_have_made_it(spool, look, clock):

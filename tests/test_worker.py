@@ -943,6 +943,17 @@ def test_an_outcome_that_cannot_be_written(history, spool, clock):
         advance 1
         started a b
     """),
+    it_is_seen_for_as_long_as_it_lasts=H("""
+        enqueue a
+        system full
+        start
+        advance 3
+        trouble no room
+        system well
+        advance 1
+        started a
+        trouble
+    """),
     it_is_tried_again_once_a_second=H("""
         enqueue a
         system full
@@ -954,6 +965,18 @@ def test_an_outcome_that_cannot_be_written(history, spool, clock):
 )
 def test_no_room_for_a_process(history, spool, clock):
     replay(history, spool, clock)
+
+
+def test_that_there_is_no_room_is_said_once_a_minute(spool, clock, caplog):
+    replay(H("enqueue a\nsystem full\nstart\nadvance 150"), spool, clock)
+    assert caplog.text.count("no room; trying again each second") == 3
+
+
+def test_who_asks_a_worker_to_stop_is_told_of_what_the_disk_does_not_take(spool, clock, caplog):
+    caplog.set_level("INFO")
+    steps = "enqueue a, disk full, end a 0, advance 2, ask stop, advance 2, stays"
+    replay(H(steps.replace(", ", "\n")), spool, clock)
+    assert "0 running; a second signal gives 1 up that cannot be recorded yet" in caplog.text
 
 
 @table(

@@ -63,7 +63,7 @@ def trials(patient: Patient, facts: Facts) -> Iterator[Finding]:
         finally:
             room.close()
     finally:
-        lease.clear(tmp, name)
+        lease.clear(tmp, name, tmp)
 
 
 def _clock(room: Dir, facts: Facts) -> Iterator[Finding]:

@@ -115,7 +115,7 @@ def test_run_of_a_job_that_is_cancelled_before_it_ran_exits_with_1(popen, spoolq
 
 def test_run_follows_a_job_that_is_interrupted_into_its_next_run(popen, start_worker, spoolq):
     worker = start_worker()
-    process = popen("run", "echo begun; [ -e again ] || sleep 100")
+    process = popen("run", "echo begun; [ -e again ] || exec sleep 100")
     assert process.stdout.readline() == "begun\n"
     spoolq("worker", "stop", "--now")
     assert worker.wait() == 0

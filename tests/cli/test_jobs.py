@@ -226,6 +226,22 @@ def test_status_shows_what_runs_and_its_attempt(spoolq, spool, start_worker):
     spoolq("worker", "stop", "--now")
 
 
+@pytest.mark.parametrize(
+    "words", ["show", "logs", "wait", "cancel", "retry", "dlq retry", "worker stop"]
+)
+def test_an_empty_text_names_nothing_and_nothing_is_done(spoolq, words):
+    """As an empty variable of a script gives it: every name begins with it."""
+    spoolq("enqueue", "true")
+    assert "an empty text names no" in spoolq(*words.split(), "", code=1).err
+    assert json.loads(spoolq("status", "--json").out)["pending"] == 1
+
+
+def test_a_directory_that_is_missing_is_named_with_what_to_do(spoolq, spool):
+    os.rmdir(os.path.join(spool.path, "failed"))
+    err = spoolq("status", code=1).err
+    assert "failed" in err and "doctor --repair" in err
+
+
 def test_a_bare_spoolq_is_status_or_says_how_to_begin(run_cli, spool, tmp_path):
     done = run_cli()
     assert done.stdout.startswith(f"spool {spool.path}\n  pending     0\n")

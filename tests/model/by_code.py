@@ -207,7 +207,7 @@ def recover(
             directory.write("cancel.j1", b"", sync=False)
         if not left:
             directory.close()
-            lease.clear(stage.spool.dir("workers"), stage.dead.name)
+            lease.clear(stage.spool.dir("workers"), stage.dead.name, stage.spool.dir("tmp"))
         stage.rolls()
         stage.turn()
 

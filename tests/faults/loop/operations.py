@@ -295,7 +295,7 @@ def _put_back_stray(call: Call) -> None:
 
 def _start_and_leave(call: Call) -> None:
     own = Lease.start(call.spool, {"count": 1})
-    own.note(trouble="")
+    own.show_trouble("outcomes", "the disk is full")
     assert own.take_slot("0") is not None
     own.leave()
 

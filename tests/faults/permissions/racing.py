@@ -42,7 +42,7 @@ _CLEARS_FAR = """
 import os
 from spoolq import fsio, lease, recovery
 fsio.Dir.stat = lambda self, name=".": os.stat(self.name(name), **self._at)
-def clear(parent, name):
+def clear(parent, name, tmp):
     path = os.path.join(parent.path, name)
     for entry in os.listdir(path):
         if os.path.isfile(os.path.join(path, entry)):

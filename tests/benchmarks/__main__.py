@@ -29,7 +29,18 @@ from typing import Any, Dict, List, Optional
 from tests.benchmarks import disk, machine
 from tests.benchmarks.bench import Bench, rounded, say
 
-PARTS = ("drain", "enqueue", "latency", "backlog", "idle", "cold", "recovery", "growth", "micro")
+PARTS = (
+    "drain",
+    "limit",
+    "enqueue",
+    "latency",
+    "backlog",
+    "idle",
+    "cold",
+    "recovery",
+    "growth",
+    "micro",
+)
 _LAST = "?"  # --write without a file
 
 

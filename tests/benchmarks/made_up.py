@@ -110,6 +110,17 @@ FIGURES = {
         "job_bytes": points(100, 1_000_000, **COST),
         "output_bytes": points(0, 1024, 1_000_000, **COST),
     },
+    "limit": {
+        "xargs_us": 440.0,
+        "curve": [
+            {"x": 0, "us": 360.0, "to_xargs": 1.2},
+            {"x": 200, "us": 540.0, "to_xargs": 0.8},
+            {"x": 400, "us": 700.0, "to_xargs": 0.6},
+        ],
+        "may_cost_us": {"0.80": 200.0, "0.65": 350.0},
+        "calls_us": 160.0,
+        "spoolq_us": {"none": 400.0, "full": 500.0},
+    },
     "micro": {
         "start_of_a_process_us": {"ours": 200.0, "Popen": 300.0},
         "sync_of_10_files_ms": {"together": 2.0, "one by one": 9.0},

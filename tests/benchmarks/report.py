@@ -44,6 +44,13 @@ _PARTS: Dict[str, List[str]] = {
         "queue before it runs.",
         "The last column is what is left to run after a kill -9 of everything.",
     ],
+    "limit": [
+        "How near to xargs one loop can come",
+        "A loop of Python that starts the same jobs two at a time, waits for them, and computes so "
+        "long for each in the place of all that spoolq does.",
+        "While it starts a job it stands still (`vfork`), and on two cores that the jobs fill it "
+        "waits for its turn: so each microsecond counts nearly whole.",
+    ],
     "enqueue": [
         "Enqueue",
         "The bare loops make the same system calls in Python, and nothing else.",

@@ -217,6 +217,27 @@ def growth(figures: Figures) -> Lines:
     return lines[:-1]
 
 
+def limit(figures: Figures) -> Lines:
+    """Return how near to xargs a loop comes, by what a job costs it, and what it costs spoolq."""
+    rows = [
+        [f"{point['x']:.0f} µs", short(point["us"], "µs"), short(point["to_xargs"])]
+        for point in figures["curve"]
+    ]
+    lines = table(["computing a job", "from job to job", "to xargs"], rows)
+    bounds = [f"{short(cost, 'µs')} for {goal}" for goal, cost in figures["may_cost_us"].items()]
+    ours = figures["spoolq_us"]
+    return [
+        *lines,
+        "",
+        f"- `xargs -P2` takes {short(figures['xargs_us'], 'µs')} a job.",
+        f"- So a job may cost the loop {' and '.join(bounds)} of that rate, beside its start.",
+        f"- The bare system calls that the format asks of a job, without any sync, take "
+        f"{short(figures['calls_us'], 'µs')}.",
+        f"- spoolq's worker takes {short(ours['none'], 'µs')} with `none`, these calls and Python "
+        f"together, and {short(ours['full'], 'µs')} with `full`.",
+    ]
+
+
 def micro(figures: Figures) -> Lines:
     """Return the two small figures."""
     start, sync = figures["start_of_a_process_us"], figures["sync_of_10_files_ms"]
@@ -231,6 +252,7 @@ def micro(figures: Figures) -> Lines:
 
 TABLES: Dict[str, Callable[[Figures], Lines]] = {
     "drain": drain,
+    "limit": limit,
     "enqueue": enqueue,
     "latency": latency,
     "backlog": backlog,

@@ -383,3 +383,12 @@ def test_a_user_who_may_not_enter_hears_so_without_a_traceback(spool, clock):
         return "looked"
 
     assert run_as(look, 12345, 12345) in ("StorageFailed", "NoSpool")
+
+
+def test_of_a_link_in_the_place_of_a_directory_nothing_is_told_but_that(spool, clock):
+    """The mode of the link is everybody's, and `chmod` would change what it leads to."""
+    linked(spool, clock)
+    report = doctor.examine(spool.path, repair=True)
+    told = [(finding.code, finding.path) for finding in report.findings if finding.path == "logs"]
+    assert told == [("not-a-directory", "logs")]
+    assert not any("[Errno" in finding.what for finding in report.findings)

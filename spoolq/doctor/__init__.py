@@ -20,7 +20,7 @@ from spoolq.doctor.finding import CODES, NOTE, PROBLEM, Finding, problem
 from spoolq.doctor.machine import Facts
 from spoolq.doctor.patient import Patient
 from spoolq.errors import SpoolqError
-from spoolq.layout import STATES
+from spoolq.layout import STATES, words
 
 __all__ = ["CODES", "NOTE", "PROBLEM", "Finding", "Report", "examine"]
 
@@ -151,7 +151,7 @@ def _guarded(what: str, check: Iterator[Finding]) -> List[Finding]:
             found.append(finding)
     except (OSError, SpoolqError) as error:
         fix = getattr(error, "hint", None) or "see what the system says of it"
-        found.append(problem("check-failed", what, f"cannot be looked at: {error}", fix))
+        found.append(problem("check-failed", what, f"cannot be looked at: {words(error)}", fix))
     return found
 
 
@@ -174,6 +174,6 @@ def _mend(patient: Patient, found: List[Finding]) -> Tuple[List[Finding], List[F
         try:
             finding.mend()
         except (OSError, SpoolqError) as error:
-            what = f"the repair of {finding.code} failed: {error}"
+            what = f"the repair of {finding.code} failed: {words(error)}"
             failures.append(problem("not-repaired", finding.path, what, finding.fix))
     return mendable, failures

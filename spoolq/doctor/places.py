@@ -88,7 +88,9 @@ def _mode_setter(path: str, mode: int) -> Optional[Callable[[], None]]:
 def safety(patient: Patient) -> Iterator[Finding]:
     """Find where somebody else could put commands, as a worker judges it."""
     real = os.path.realpath(patient.path)
-    inner = [name for name in DIRECTORIES if os.path.isdir(os.path.join(real, name))]
+    paths = {name: os.path.join(real, name) for name in DIRECTORIES}
+    # A link's own mode says nothing, and its target is not ours to mend.
+    inner = [n for n, path in paths.items() if os.path.isdir(path) and not os.path.islink(path)]
     group = patient.settings.group
     for place, refusal in trust.refusals(real, inner, group, patient.owner):
         inside = place == real or os.path.dirname(place) == real

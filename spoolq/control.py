@@ -253,7 +253,7 @@ def stop(spool: SpoolDir, wanted: Iterable[str], *, interrupt: bool) -> List[str
 def _request(spool: SpoolDir, worker: str, request: str) -> bool:
     """Ask something of a worker; False if it has left, or has been asked already."""
     try:
-        directory = spool.dir("workers").sub(worker)
+        directory = lease.room(spool, worker)
         try:
             directory.write(request, b"", sync=False)
         finally:

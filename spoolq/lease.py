@@ -116,7 +116,10 @@ class Lease:
             OSError: it cannot be seen just now.
         """
         try:
-            here = self.spool.dir("workers").stat(self.name).st_ino == self._inode
+            info = self.spool.dir("workers").stat(self.name)
+            here = info.st_ino == self._inode
+            if here and not platform.WINDOWS and info.st_mode & 0o700 != 0o700:
+                platform.own_directory(self.dir.fd, self.dir.file_mode, None)  # a command shut it
             return here and os.path.samestat(os.stat(self.spool.path), self.spool.root.stat())
         except (FileNotFoundError, NotADirectoryError):
             return False
@@ -203,7 +206,7 @@ def read_card(spool: SpoolDir, worker: str) -> Dict[str, Any]:
 
 def _read_json(spool: SpoolDir, worker: str, filename: str, **must_have: str) -> Dict[str, Any]:
     try:
-        directory = spool.dir("workers").sub(worker)
+        directory = room(spool, worker)
     except OSError:
         return {}
     try:
@@ -221,6 +224,22 @@ def _read_json(spool: SpoolDir, worker: str, filename: str, **must_have: str) ->
     return value
 
 
+def room(spool: SpoolDir, worker: str) -> Dir:
+    """Open a worker's directory, even if a command has shut it to its own user.
+
+    Raises:
+        OSError: it is not there, no directory, or not this user's.
+    """
+    workers = spool.dir("workers")
+    try:
+        return workers.sub(worker)
+    except PermissionError:
+        platform.change_mode(workers.name(worker), 0o700, workers.fd if workers.fd >= 0 else None)
+    directory = workers.sub(worker)
+    platform.own_directory(directory.fd, directory.file_mode, None)
+    return directory
+
+
 def probe(spool: SpoolDir, worker: str, filename: str = LOCK) -> str:
     """Say whether a lock is "held", "free" or "missing", without disturbing it.
 
@@ -228,7 +247,7 @@ def probe(spool: SpoolDir, worker: str, filename: str = LOCK) -> str:
     false for an instant (a sibling between vfork and exec); "free" is never false.
     """
     try:
-        directory = spool.dir("workers").sub(worker)
+        directory = room(spool, worker)
     except (FileNotFoundError, NotADirectoryError):  # whatever somebody put there is no worker
         return "missing"
     try:

@@ -202,7 +202,7 @@ class Recovery:
         """Return how a dead worker has written that the run ended, if it came to that."""
         assert claim.worker is not None and claim.slot is not None
         try:
-            directory = self._spool.dir("workers").sub(claim.worker)
+            directory = lease.room(self._spool, claim.worker)
         except OSError:
             return None
         try:
@@ -282,7 +282,7 @@ class Recovery:
         assert claim.worker is not None and claim.slot is not None
         lock = None
         try:
-            directory = self._spool.dir("workers").sub(claim.worker)
+            directory = lease.room(self._spool, claim.worker)
             try:
                 info = directory.stat(lease.slot_lock(claim.slot))
                 lock = (info.st_dev, info.st_ino)
@@ -298,7 +298,7 @@ class Recovery:
     def _was_to_be_cancelled(self, claim: Name) -> bool:
         assert claim.worker is not None
         try:
-            directory = self._spool.dir("workers").sub(claim.worker)
+            directory = lease.room(self._spool, claim.worker)
         except OSError:
             return False
         try:

@@ -3,12 +3,14 @@
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 
 import pytest
 
 from spoolq import lease, locks, names
+from spoolq.fsio import Dir
 from tests import given
 from tests.conftest import environment, wait_until
 
@@ -325,6 +327,28 @@ def test_worker_json_is_changed_in_place_without_any_more_space(spool, own):
     assert lease.read_card(spool, own.name)["trouble"] == "no log can be made"
     own.show_trouble("claims", "")
     assert lease.read_card(spool, own.name)["trouble"] == ""
+
+
+def test_a_worker_opens_its_directory_again_that_a_command_has_shut(spool, own):
+    path = os.path.join(spool.path, "workers", own.name)
+    os.chmod(path, 0)
+    assert own.is_ours()
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
+
+
+def test_a_directory_that_a_command_has_shut_is_opened_by_its_owner(spool, own, monkeypatch):
+    path = os.path.join(spool.path, "workers", own.name)
+    os.chmod(path, 0)
+    real = Dir.sub
+
+    def shut(self, name):  # root is let in whatever the mode
+        if name == own.name and not os.stat(path).st_mode & 0o700:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(self, name)
+
+    monkeypatch.setattr(Dir, "sub", shut)
+    assert lease.probe(spool, own.name) == "held"
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
 
 
 def test_requests_are_told_from_other_files(own):

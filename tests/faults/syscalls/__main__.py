@@ -13,7 +13,7 @@ from typing import List, Tuple
 from . import campaign, plan, tracing
 from .operations import OPERATIONS
 
-SHORT = 140  # tries: about 100 s on two cores
+SHORT = 155  # tries: about 100 s on two cores
 
 
 def main() -> int:

@@ -45,12 +45,18 @@ class Try(NamedTuple):
     seconds: float
 
 
-PLAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "plain")
+_HERE = os.path.dirname(os.path.abspath(__file__))
+PLAIN = os.path.join(_HERE, "plain")
+
+
+def site(operation: Operation) -> str:
+    """Return what comes first in the PYTHONPATH of an operation's process; "" for nothing."""
+    return operation.site and os.path.join(_HERE, operation.site)
 
 
 def prepare(operation: Operation, top: str, first: str = "") -> Prepared:
     """Prepare an operation's spool, and run it once on a copy, traced whole and unharmed."""
-    first = first or PLAIN
+    first = first or site(operation)
     base = os.path.join(top, operation.name.replace(" ", "-").replace(",", ""))
     template = Place(base, PLAIN)
     os.mkdir(base)
@@ -65,6 +71,8 @@ def prepare(operation: Operation, top: str, first: str = "") -> Prepared:
     found = checker.read(copy.spool, operation.drops)
     wrong += judging.judge_found(operation, before, found, told)
     wrong += [f"another thread or a child: {text}" for text in trace.strays if _matters(text)]
+    if bool(trace.beside) != operation.in_thread:
+        wrong.append(f"{len(trace.beside)} syncs are a thread's")
     shutil.rmtree(copy.top)
     return Prepared(operation, template._replace(first=first), trace, wrong)
 
@@ -88,6 +96,8 @@ def try_case(prepared: Prepared, case: Case, number: int) -> Try:
     found = checker.read(at.spool, operation.drops)
     wrong = judging.judge_answer(operation, case, told, len(hit))
     wrong += judging.judge_found(operation, before, found, told)
+    if operation.in_thread and as_planned:
+        wrong += judging.judge_syncs(case, before, found, told)
     honest = at._replace(first=prepared.recovers_with)
     wrong += _recover(operation, case, honest, found, told)
     if case.call == "close" and case.error and hit and not place(hit[0]):

@@ -1,7 +1,7 @@
 """Negative controls: a worse spoolq as a process of its own, or a kernel that lies.
 
 A `sitecustomize` that comes first in PYTHONPATH makes the program a worse one as Python starts; it
-takes the variants of the fault loop's controls, and two of its own.
+takes the variants of the fault loop's controls, and some of its own.
 """
 
 import contextlib
@@ -15,11 +15,12 @@ from spoolq import fsio, lease, recovery, spool
 from ..loop import controls as loop_controls
 from . import campaign, plan
 from .operations import OPERATIONS
-from .plan import AFTER, BEFORE, Case
+from .plan import AFTER, BEFORE, ON, ONCE, Case
 
 _SITE = """import runpy
-from tests.faults.syscalls import campaign, controls
-runpy.run_path(campaign.PLAIN + "/sitecustomize.py")
+from tests.faults.syscalls import controls
+if {site!r}:
+    runpy.run_path({site!r} + "/sitecustomize.py")
 controls.spoil({name!r})
 """
 _spoiled: List[contextlib.AbstractContextManager] = []
@@ -35,6 +36,7 @@ class Control(NamedTuple):
     since: str = ""  # only from the first call on that has this in it
     within: str = ""  # only in this directory
     in_recovery: bool = False  # the worker that recovers is the worse one
+    kinds: Sequence[str] = (BEFORE, AFTER)
 
 
 CONTROLS = [
@@ -52,6 +54,12 @@ CONTROLS = [
         in_recovery=True,
     ),
     Control("a kernel that drops four bytes", "enqueue 3", ["write"]),
+    Control(
+        "a refused sync is passed over",
+        "run to completed, in a thread",
+        ["fdatasync"],
+        kinds=(ONCE, ON),
+    ),
 ]
 
 
@@ -64,12 +72,24 @@ def spoil(name: str) -> None:
             _spoiled.append(context)  # or it would end with its last reference
     if name == "an id is told before its job is there":
         _tell_early()
+    if name == "a refused sync is passed over":
+        _pass_over()
     if name == "what is left of a run is not ended":
         recovery.find_all = lambda marks: [[] for _ in marks]
         lease_probe = lease.probe
         lease.probe = lambda spool, worker, lock="lock": (
             "free" if lock != "lock" else lease_probe(spool, worker)
         )
+
+
+def _pass_over() -> None:
+    sync_outcomes = spool.SpoolDir.sync_outcomes
+
+    def worse(self, worker_dir, files, durability):
+        with contextlib.suppress(OSError):
+            sync_outcomes(self, worker_dir, files, durability)
+
+    spool.SpoolDir.sync_outcomes = worse
 
 
 def _tell_early() -> None:
@@ -106,7 +126,7 @@ def _caught_once(control: Control) -> int:
         first = os.path.join(top, "first")
         os.mkdir(first)
         with open(os.path.join(first, "sitecustomize.py"), "w", encoding="ascii") as file:
-            file.write(_SITE.format(name=control.name))
+            file.write(_SITE.format(name=control.name, site=campaign.site(operation)))
         prepared = campaign.prepare(operation, top, "" if control.in_recovery else first)
         if control.in_recovery:
             prepared = prepared._replace(recovers_with=first)
@@ -126,9 +146,7 @@ def _chosen(control: Control, cases: List[Case]) -> List[Case]:
     return [
         case
         for case in cases
-        if case.kind in (BEFORE, AFTER)
-        and case.call in control.calls
-        and control.within in case.text
+        if case.kind in control.kinds and case.call in control.calls and control.within in case.text
     ]
 
 

@@ -7,7 +7,7 @@ from typing import List, Optional, Set
 from .. import checker
 from ..place import Place
 from .operations import Operation, Told
-from .plan import LIMIT, ON, Case
+from .plan import BEFORE, LIMIT, ON, Case
 
 _SPIN = 1500  # refused calls in the seconds that a try lasts: more is a busy loop
 BUG = 3  # spoolq's exit code for "a bug in spoolq"
@@ -60,6 +60,31 @@ def judge_found(
     return wrong
 
 
+def judge_syncs(
+    case: Case, before: checker.Snapshot, found: checker.Snapshot, told: Told
+) -> List[str]:
+    """Judge what came of a scribe that died at a sync, or was refused one.
+
+    No power is cut here, so what moved on without its sync is all there: it has to be counted.
+    """
+    wrong = []
+    if case.call == "fdatasync" and case.kind in (BEFORE, ON):
+        ends = _ends(found) - _ends(before)
+        if ends >= case.number:
+            wrong.append(f"{ends} ends are recorded, of which {case.number - 1} were synced")
+    is_promise = case.call != "fadvise64" and "/processing>" not in case.text
+    if case.error not in ("", "EINTR") and is_promise and not any(map(told.err.count, _TELLS)):
+        wrong.append(f"a sync was refused, and the worker does not say so: {told.err}")
+    return wrong
+
+
+_TELLS = ("outcomes cannot be written", "the disk does not confirm it")
+
+
+def _ends(snapshot: checker.Snapshot) -> int:
+    return sum(len(job.history) for job in snapshot.jobs.values())
+
+
 def _kept(operation: Operation, before: checker.Snapshot, found: checker.Snapshot) -> List[str]:
     """Say which promise of an exit code of 0 is not kept."""
     job = found.jobs.get("j1")
@@ -72,8 +97,10 @@ def _kept(operation: Operation, before: checker.Snapshot, found: checker.Snapsho
         return [
             f"purged, exit 0, and {name} is there" for name in operation.gone if name in found.jobs
         ]
-    if operation.name == "dlq retry" and job is not None and job.state == "dead":
-        return ["retried, exit 0, and j1 is dead"]
+    if operation.name in ("retry", "dlq retry") and job is not None and job.state != "pending":
+        return [f"retried, exit 0, and j1 is {job.state}"]
+    if operation.name == "stop now" and job is not None and job.state != "pending":
+        return [f"its worker stopped, exit 0, and j1 is {job.state}"]
     return []
 
 

@@ -6,6 +6,7 @@ the job, under a lock of its own that it holds all the while, so that a second r
 
 import json
 import os
+import signal
 import subprocess
 import time
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
@@ -32,6 +33,8 @@ class Operation(NamedTuple):
     stdin: str = ""
     ends: Dict[str, Tuple[str, ...]] = {}  # where each prepared job may be in the end
     is_worker: bool = False
+    site: str = "plain"  # the directory here that comes first in its PYTHONPATH
+    in_thread: bool = False  # its scribe is one, and that is what is tried
     spawns: bool = False
     around: Optional[Tuple[str, ...]] = None  # a worker that runs beside, untraced
     beside: Optional[Callable[[Place, "subprocess.Popen[bytes]", int], Any]] = None
@@ -98,6 +101,29 @@ def _lost(place: Place) -> None:
     assert len(place.names("processing")) == 2 and len(place.names("workers")) == 2
 
 
+def _lost_both(place: Place) -> None:
+    """Leave two claims of a worker that was killed; their ends are recorded together."""
+    _waiting(job("j1"), job("j2"))(place)
+    # As above, with the second log.
+    kill = ["-P", os.path.join(place.spool, "logs"), "-e", "trace=openat"]
+    kill += ["-e", "inject=openat:signal=SIGKILL:when=2"]
+    command = strace(kill, os.path.join(place.top, "strace"))
+    command += place.command("worker", "start", "--drain", "--count", "2")
+    subprocess.run(command, env=place.environment(), capture_output=True, timeout=DEADLINE)
+    assert len(place.names("processing")) == 2
+    assert wait_for(lambda: "end" in place.noted("j1")) and not place.noted("j2")
+
+
+def _failed(place: Place) -> None:
+    """Leave a job that waits for its retry, for no longer than a recovery may."""
+    _waiting(job("j1", _FAILS, backoff_base=3))(place)
+    worker = place.start("worker", "start")
+    assert wait_for(lambda: place.names("failed"))
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(DEADLINE)
+    assert place.names("failed")
+
+
 def _done(*jobs: str) -> Callable[[Place], None]:
     def prepare(place: Place) -> None:
         _waiting(*jobs)(place)
@@ -144,6 +170,7 @@ def _when_running(what: Sequence[str]) -> Callable[..., Any]:
 
 _DRAIN = ("worker", "start", "--drain")
 _ONE = {"arguments": ("enqueue", body("")), "new": 1}
+_THREAD = {"is_worker": True, "site": "", "in_thread": True}
 
 OPERATIONS = [
     Operation("enqueue one", _fresh, **_ONE),
@@ -234,4 +261,58 @@ OPERATIONS = [
     ),
     Operation("worker start", _fresh, ("worker", "start"), is_worker=True, beside=_stop_when_up),
     Operation("worker stop", _fresh, ("worker", "stop"), around=()),
+    Operation("retry", _failed, ("retry", "j1"), ends={"j1": ("completed",)}),
+    Operation(
+        "stop now",
+        _waiting(job("j1", _SLOW)),
+        ("worker", "stop", "--now"),
+        ends={"j1": ("completed",)},
+        around=("j1",),
+    ),
+    Operation("enqueue one, without renameat2", _fresh, **_ONE, site="without_renameat2"),
+    Operation(
+        "adopt, without renameat2",
+        _drop(DROP),
+        _DRAIN,
+        ends={"d1": ("completed",)},
+        is_worker=True,
+        site="without_renameat2",
+        drops=(DROP,),
+    ),
+    Operation(
+        "run to completed, in a thread",
+        _waiting(job("j1"), job("j2")),
+        _DRAIN,
+        ends={"j1": ("completed",), "j2": ("completed",)},
+        **_THREAD,
+    ),
+    Operation(
+        "run to completed, in a thread as on btrfs",
+        _waiting(job("j1"), job("j2")),
+        _DRAIN,
+        ends={"j1": ("completed",), "j2": ("completed",)},
+        **{**_THREAD, "site": "as_on_btrfs"},
+    ),
+    Operation(
+        "run to failed, promote, run, in a thread",
+        _waiting(job("j1", _FAILS)),
+        _DRAIN,
+        ends={"j1": ("completed",)},
+        **_THREAD,
+    ),
+    Operation(
+        "run to dead, in a thread",
+        # For longer than a second, after which its claim is synced.
+        _waiting(job("j1", "sleep 1.2; echo no; exit 3; ", max_retries=0)),
+        _DRAIN,
+        ends={"j1": ("dead",)},
+        **_THREAD,
+    ),
+    Operation(
+        "recover, in a thread",
+        _lost_both,
+        _DRAIN,
+        ends={"j1": ("completed",), "j2": ("completed",)},
+        **_THREAD,
+    ),
 ]

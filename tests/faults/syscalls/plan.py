@@ -23,6 +23,7 @@ ERRORS: Dict[str, Sequence[str]] = {
     "fchmod": ("EIO", "EPERM", "EROFS"),
     "ftruncate": ("EIO", "ENOSPC", "EINTR"),
     **dict.fromkeys(SPAWNS, ("EAGAIN", "ENOMEM")),
+    "fadvise64": ("EIO",),
     "execve": ("EACCES", "ENOMEM", "EIO"),
 }
 _READ_ERRORS = ("EIO", "EACCES", "EMFILE", "EINTR")
@@ -55,10 +56,14 @@ PATHS = "PATHS"
 
 
 def cases(operation: str, trace: Trace, *, spawns: bool) -> List[Case]:
-    """Return everything that is tried with an operation."""
+    """Return everything that is tried with an operation.
+
+    Where its scribe is a thread, that is what the thread calls: the rest is the same without it.
+    """
     found: List[Case] = []
-    befores = {(call.name, call.number) for call in trace.calls}
-    for call in trace.calls:
+    calls = trace.beside or trace.calls
+    befores = {(call.name, call.number) for call in calls}
+    for call in calls:
         kill = f"inject={call.name}:signal=SIGKILL:when={call.number}"
         found.append(_case(operation, BEFORE, "", call, kill))
         name, number, text = call.after
@@ -69,6 +74,8 @@ def cases(operation: str, trace: Trace, *, spawns: bool) -> List[Case]:
             case = _case(operation, AFTER, "", call, later, name)
             found.append(case._replace(hits=(name, text)))
         found += _refusals(operation, call)
+    if trace.beside:
+        return [case._replace(options=("-f", *case.options)) for case in found]
     if spawns:
         # The child's own exec, by its path, as the only thing that is traced in children.
         for error in ERRORS["execve"]:

@@ -81,6 +81,42 @@ def test_a_trace_is_read_by_thread_and_by_place(tmp_path):
     assert trace.calls[2].place == ("tmp", "pending")
 
 
+def test_a_scribe_is_read_by_its_own_numbers_and_followed(tmp_path):
+    """Of the threads the one that syncs; the other's waking is not its own."""
+    lines = [
+        "7 fsync(4</s/pending>) = 0",
+        '9 sendto(3<socket:[1]>, "!", 1, 0, NULL, 0) = 1',
+        "8 fdatasync(5</s/workers/w/0.outcome> <unfinished ...>",
+        "7 exit_group(0) = ?",
+        "8 <... fdatasync resumed>) = 0",
+        "8 fsync(6</s/completed>) = 0",
+        '8 sendto(3<socket:[1]>, "", 1, 0, NULL, 0) = 1',
+    ]
+    path = tmp_path / "strace"
+    path.write_text("\n".join(lines) + "\n")
+    trace = tracing.parse(str(path), "/s")
+    seen = [(call.name, call.number, call.after[:2], call.place) for call in trace.beside]
+    assert seen == [
+        ("fdatasync", 1, ("fsync", 1), ("workers",)),
+        ("fsync", 1, ("sendto", 1), ("completed",)),
+    ]
+    assert trace.strays == []
+    found = plan.cases("x", trace, spawns=True)
+    assert {case.call for case in found} == {"fdatasync", "fsync"}
+    assert all(case.options[0] == "-f" for case in found)
+    kills = [(case.kind, case.hits[0]) for case in found if case.kind in (plan.BEFORE, plan.AFTER)]
+    assert kills == [(plan.BEFORE, "fdatasync"), (plan.BEFORE, "fsync"), (plan.AFTER, "sendto")]
+
+
+def test_a_call_that_is_refused_in_two_lines_is_known_by_its_first(tmp_path):
+    """Where threads are followed, strace may tell of another one in between."""
+    path = tmp_path / "strace"
+    path.write_text(
+        "8 fsync(6</s/dead> <unfinished ...>\n8 <... fsync resumed>) = -1 EIO (x) (INJECTED)\n"
+    )
+    assert [tracing.place(text) for text in tracing.hits(str(path), "fsync")] == [("dead",)]
+
+
 def test_a_kill_after_a_call_that_is_a_kill_before_the_next_is_tried_once():
     """Between the rename and the exit nothing else is called: one state, one try."""
     calls = [

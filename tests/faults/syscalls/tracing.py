@@ -4,6 +4,9 @@ One run is traced whole, its threads and children too, with the paths of descrip
 that on a call is known by its number among the main thread's calls of its name, which is how
 strace counts (`when=`): only the main thread touches the spool, which `strays` checks. So what
 is injected follows neither threads nor children, and hits no job's command by mistake.
+
+Where the scribe is a thread, its syncs are known by their numbers in that thread. What is injected
+there does follow threads and children (`-f`), of which nobody else makes these calls.
 """
 
 import os
@@ -17,6 +20,8 @@ RENAMES = ("rename", "renameat", "renameat2")
 UNLINKS = ("unlink", "unlinkat", "rmdir")
 SYNCS = ("fsync", "fdatasync", "syncfs")
 SPAWNS = ("vfork", "clone", "clone3")
+_WAKE = "sendto"  # what a thread does when its work is done: it rings
+_BESIDE = frozenset((*SYNCS, "fadvise64", _WAKE))  # all that a scribe calls; the rest is waiting
 COUNTED = frozenset(
     (*RENAMES, *UNLINKS, *SYNCS, *SPAWNS)
     + ("link", "linkat", "openat", "write", "close", "flock", "mkdir", "mkdirat")
@@ -43,12 +48,16 @@ class Call(NamedTuple):
         return place(self.text)
 
 
+_END = ("", 0, "")  # nothing follows
+
+
 class Trace(NamedTuple):
     """What a run does to the spool, in the main thread; and what others do, which is nothing."""
 
     calls: List[Call]
     strays: List[str]
     threads: int
+    beside: List[Call] = []  # the syncs of the thread that is a scribe
 
 
 def place(text: str) -> Tuple[str, ...]:
@@ -96,6 +105,7 @@ def parse(path: str, spool: str) -> Trace:
     standing = {spool, spool + "/config.json", *(f"{spool}/{state}" for state in STATES)}
     readers = set()
     threads = set()
+    others: Dict[str, List[Call]] = {}
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             match = _LINE.match(line)
@@ -109,6 +119,10 @@ def parse(path: str, spool: str) -> Trace:
                 calls[-1] = calls[-1]._replace(after=(name, number, text.strip()))
                 waiting = False
             touches = spool in text and name != "execve"
+            if pid != main and name in _BESIDE:
+                call = Call(name, number, 0, text.strip(), _END, False)
+                _follow(others.setdefault(pid, []), call)
+                continue
             if name not in COUNTED or name == "close" and not touches:
                 continue
             if pid != main:
@@ -123,11 +137,23 @@ def parse(path: str, spool: str) -> Trace:
                 by_path[name] = by_path.get(name, 0) + 1
             is_read = _reads(name, text, readers)
             number_by_path = by_path[name] if through else 0
-            calls.append(Call(name, number, number_by_path, text.strip(), ("", 0, ""), is_read))
+            calls.append(Call(name, number, number_by_path, text.strip(), _END, is_read))
             waiting = True
+    scribes = [made for made in others.values() if any(call.name != _WAKE for call in made)]
+    strays += [str(made[0]) for made in scribes[1:]]
     return Trace(
-        [call for call in calls if call.after[0] or call.name == "exit_group"], strays, len(threads)
+        [call for call in calls if call.after[0] or call.name == "exit_group"],
+        strays,
+        len(threads),
+        [call for call in scribes[0] if call.name != _WAKE] if scribes else [],
     )
+
+
+def _follow(made: List[Call], call: Call) -> None:
+    """Note a thread's next call; between two of these it only waits, for the other threads."""
+    if made:
+        made[-1] = made[-1]._replace(after=(call.name, call.number, call.text))
+    made.append(call)
 
 
 def _tells(name: str, text: str) -> bool:
@@ -157,8 +183,8 @@ def hits(path: str, name: str) -> List[str]:
     last = ""
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
-            if "(INJECTED)" in line:
-                found.append(line.strip())
+            if "(INJECTED)" in line:  # which the end of a call says, wherever it began
+                found.append(line.strip() if f"{name}(" in line else last)
             elif line.startswith("+++ killed by SIGKILL") or " +++ killed by SIGKILL" in line:
                 found.append(last or line.strip())
             elif re.search(rf"\b{name}\(", line):

@@ -181,12 +181,15 @@ class _Lines(_Stream):
 
     def tell(self, message: str, event: Event) -> None:
         """Write a line at INFO, without what else a record of the library is asked for."""
+        stream: Optional[TextIO] = self.stream  # none in a process that was started without
+        line = self._line(time.time(), logging.INFO, message, event)
         with self.lock or nullcontext():
             try:
-                self.stream.write(self._line(time.time(), logging.INFO, message, event) + "\n")
-                self.flush()
-            except OSError:
-                pass  # as `handleError` has it
+                if stream is not None:
+                    stream.write(line + "\n")
+                    stream.flush()
+            except (OSError, ValueError):
+                pass  # full, or closed: lost, as `handleError` has it
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):

@@ -158,6 +158,40 @@ def test_a_line_for_programs_is_an_object_that_says_of_a_run_what_became_of_it(o
     }
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_became_of_a_run_is_told_as_by_the_library(own_lines, as_json):
+    logs.configure(own_lines, as_json=as_json)
+    logs.tell(CLAIM, "completed", "nightly completed: a\x1b[31mb\nc")
+    logs.logger.info("nightly completed: a\x1b[31mb\nc", extra=logs.about(CLAIM, "completed"))
+    first, second = own_lines.getvalue().splitlines()
+    assert _without_time(first) == _without_time(second)
+
+
+def _without_time(line):
+    return {**json.loads(line), "time": ""} if line[0] == "{" else line[24:]
+
+
+def test_a_run_is_told_of_only_where_somebody_listens(own_lines, tmp_path):
+    """As in a process without standard streams, or whose reader has gone."""
+    with open(tmp_path / "closed", "w") as gone:
+        logs.configure(gone)
+    logs.tell(CLAIM, "completed", "to nobody")
+    logs.configure(own_lines)
+    logs.logger.handlers[0].stream = None
+    logs.tell(CLAIM, "completed", "to nobody")
+    logs.configure(own_lines)
+    logs.logger.setLevel(logging.WARNING)
+    logs.tell(CLAIM, "completed", "to nobody")
+    assert own_lines.getvalue() == ""
+
+
+def test_a_program_that_uses_the_library_gets_records_of_runs(caplog):
+    caplog.set_level("INFO")
+    logs.tell(CLAIM, "completed", "nightly completed")
+    (record,) = caplog.records
+    assert record.event["action"] == "completed"
+
+
 def test_an_object_is_one_line_of_ascii_whatever_is_in_it(own_lines):
     logs.configure(own_lines, as_json=True)
     try:

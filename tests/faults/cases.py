@@ -1,11 +1,13 @@
 """A campaign of cases: each prepares, harms, looks and says what was wrong; one line of JSON.
 
 A case that is a control works on a spoolq that breaks a rule, or its judge is given a lie: it has
-to find something wrong. `python -m tests.faults.NAME` runs a campaign, pytest its short form.
+to find that this very rule is broken. `python -m tests.faults.NAME` runs a campaign, pytest its
+short form.
 """
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -67,8 +69,12 @@ class Case(NamedTuple):
     name: str
     perform: Callable[[Bench], None]
     unable: Callable[[], Optional[str]] = lambda: None  # why it cannot be done on this machine
-    is_control: bool = False
+    expects: str = ""  # of a control: what it has to find wrong, as a regular expression
     is_long: bool = False  # not in the short form
+
+    @property
+    def is_control(self) -> bool:
+        return bool(self.expects)
 
 
 class Outcome(NamedTuple):
@@ -79,6 +85,12 @@ class Outcome(NamedTuple):
     wrong: List[str]
     skipped: Optional[str]
     seconds: float
+
+    @property
+    def is_noticed(self) -> bool:
+        """Say whether a control found what it has to; that anything else goes wrong is none."""
+        found = [text for text in self.wrong if not text.startswith(_BROKE)]
+        return any(re.search(self.case.expects, text) for text in found)
 
 
 def perform(case: Case, long: bool = False) -> Outcome:
@@ -104,6 +116,7 @@ def summary(campaign: str, long: bool, outcomes: Sequence[Outcome]) -> Dict[str,
     for outcome in outcomes:
         tried.update(outcome.tried)
     cases = [outcome for outcome in outcomes if not outcome.case.is_control]
+    controls = [o for o in outcomes if o.case.is_control and o.skipped is None]
     examples = [f"{o.case.name}: {text}" for o in cases for text in o.wrong]
     line: Dict[str, Any] = {
         "campaign": campaign,
@@ -111,11 +124,7 @@ def summary(campaign: str, long: bool, outcomes: Sequence[Outcome]) -> Dict[str,
         "cases": sum(outcome.skipped is None for outcome in cases),
         "tried": dict(tried),
         "violations": len(examples),
-        "controls": {
-            o.case.name: any(not text.startswith(_BROKE) for text in o.wrong)
-            for o in outcomes
-            if o.case.is_control and not o.skipped
-        },
+        "controls": {o.case.name: o.is_noticed for o in controls},
         "skipped": {o.case.name: o.skipped for o in outcomes if o.skipped is not None},
         "slowest": {
             o.case.name: round(o.seconds, 1) for o in sorted(outcomes, key=lambda o: -o.seconds)[:3]
@@ -124,6 +133,9 @@ def summary(campaign: str, long: bool, outcomes: Sequence[Outcome]) -> Dict[str,
     }
     if examples:
         line["examples"] = examples[:10]
+    missed = {o.case.name: o.wrong[:10] for o in controls if not o.is_noticed}
+    if missed:
+        line["said instead"] = missed
     return line
 
 
@@ -158,7 +170,8 @@ def main(
         each = map if at_once == 1 else pool.map
         for outcome in each(lambda case: perform(case, options.long), chosen):
             outcomes.append(outcome)
-            for text in () if outcome.case.is_control else outcome.wrong:
+            is_caught = outcome.case.is_control and outcome.is_noticed
+            for text in () if is_caught else outcome.wrong:
                 print(f"{outcome.case.name}: {text}", file=sys.stderr, flush=True)
     line = summary(campaign, options.long, outcomes)
     print(json.dumps(line), flush=True)
@@ -172,7 +185,7 @@ def demand(outcome: Outcome) -> None:
 
         pytest.skip(outcome.skipped)
     if outcome.case.is_control:
-        assert outcome.wrong and _BROKE not in outcome.wrong[0], outcome.wrong
+        assert outcome.is_noticed, f"{outcome.case.expects!r} is not in {outcome.wrong}"
     else:
         assert outcome.wrong == []
 

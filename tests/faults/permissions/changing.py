@@ -226,6 +226,6 @@ CASES = [
         "control: a worker that heeds no refusal",
         partial(_forbid_directories, spoiled=_GIVES_UP),
         unable,
-        is_control=True,
+        expects="had 0: the worker has ended",
     ),
 ]

@@ -116,5 +116,10 @@ CASES = [
         case_of(disks.btrfs_quota, fill_space, is_told=False),
         lambda: unable("btrfs", "mkfs.btrfs"),
     ),
-    Case("moved without its record", _move_without_a_record, unable, is_control=True),
+    Case(
+        "moved without its record",
+        _move_without_a_record,
+        unable,
+        expects="completed without its outcome",
+    ),
 ]

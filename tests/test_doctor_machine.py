@@ -1,5 +1,10 @@
 """What does not work on a machine, or cannot be looked at, is a finding and never a traceback."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -7,7 +12,9 @@ import pytest
 
 from spoolq import doctor, fsio, lease, locks, platform
 from spoolq.doctor import crew, entries, machine
+from spoolq.layout import DIRECTORIES
 from spoolq.watcher import Watcher
+from tests.conftest import environment
 from tests.test_doctor import _no_pause, clock, codes, doubled, orphan
 
 __all__ = ["_no_pause", "clock"]  # fixtures of this module too
@@ -71,3 +78,49 @@ def test_a_repair_that_fails_says_so(spool, clock, monkeypatch):
     report = doctor.examine(spool.path, repair=True)
     assert {"orphan", "not-repaired"} <= codes(report)
     assert not any(finding.repaired for finding in report.findings)
+
+
+# --- a directory elsewhere ------------------------------------------------------------------------
+
+OWN_MOUNTS = ["unshare", "--mount", "--propagation", "private", "sh", "-c"]  # gone with the process
+MOUNT = 'mount -t tmpfs -o mode=700 tmpfs "$1" || exit 99; shift; exec "$@"'
+
+
+def may_not_mount(tmp_path):
+    """Say why no filesystem can be mounted here, or return None."""
+    if os.name != "posix" or os.geteuid() != 0:
+        return "only root can mount filesystems"
+    if shutil.which("unshare") is None:
+        return "there is no unshare"
+    tried = subprocess.run([*OWN_MOUNTS, MOUNT, "sh", str(tmp_path), "true"], capture_output=True)
+    return f"no mount: {tried.stderr.decode()}" if tried.returncode else None
+
+
+@pytest.mark.parametrize("name", ["pending", "tmp", "workers", "logs"])
+def test_a_directory_on_another_filesystem_is_found_and_left_as_it_is(spool, tmp_path, name):
+    reason = may_not_mount(tmp_path)
+    if reason is not None:
+        pytest.skip(reason)
+    words = [sys.executable, "-m", "spoolq", "--spool", spool.path, "doctor", "--json"]
+    for more in ([], ["--repair"]):
+        done = subprocess.run(
+            [*OWN_MOUNTS, MOUNT, "sh", os.path.join(spool.path, name), *words, *more],
+            capture_output=True,
+            env=environment(),
+        )
+        assert done.returncode == 4, done.stderr
+        report = json.loads(done.stdout)
+        elsewhere = [f for f in report["findings"] if f["code"] == "other-filesystem"]
+        assert [(f["path"], f["severity"], f["repaired"]) for f in elsewhere] == [
+            (name, "problem", False)
+        ]
+        assert "one filesystem" in elsewhere[0]["fix"]
+        assert not report["ok"]
+    assert "other-filesystem" not in codes(doctor.examine(spool.path))
+
+
+def test_a_spool_without_its_settings_is_well_by_the_defaults(spool):
+    os.unlink(os.path.join(spool.path, "config.json"))
+    report = doctor.examine(spool.path, repair=True)
+    assert report.findings == []
+    assert sorted(os.listdir(spool.path)) == sorted([*DIRECTORIES, "README"])

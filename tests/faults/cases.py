@@ -18,7 +18,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
-from . import checker
+from . import bounds, checker
 from .apart import scratch
 from .place import Place
 
@@ -56,11 +56,21 @@ class Bench:
         nothing = checker.Snapshot({}, {}, [])
         self.wrong += found.wrong + checker.lost(nothing, found, set(ids), set())
         self.wrong += checker.ill_lived(found, retries=retries) + checker.unsettled(path, found)
+        self.wrong += checker.litter(path, found)
         for job_id in found.jobs:
             notes = self.place.noted(job_id)
             self.check("overlap" not in notes, f"{job_id} ran twice at the same time: {notes}")
         self.count("jobs", len(found.jobs))
         return found
+
+    def modest(self, *pids: int) -> None:
+        """See that processes have never taken much memory: those that still live."""
+        for pid in pids:
+            self.wrong += bounds.greedy(bounds.memory(pid))
+
+    def brief(self, runs: int, besides: int = 40, said: str = "") -> None:
+        """See that the workers' log, or what else was `said`, has but some lines for each run."""
+        self.wrong += bounds.wordy(said or self.place.said(), runs, besides)
 
 
 class Case(NamedTuple):

@@ -15,6 +15,7 @@ _FORM = re.compile(
     r"(?P<time>\d{8}T\d{12}Z)\.p(?P<priority>\d)\.a(?P<attempt>\d{1,6})"
     r"\.(?P<id>[A-Za-z0-9_][A-Za-z0-9_-]{0,63})(?P<owner>@[A-Za-z0-9_-]+\.[A-Za-z0-9_]+)?\.json"
 )
+_LOG = re.compile(r"(?P<id>[A-Za-z0-9_][A-Za-z0-9_-]{0,63})\.a\d{1,6}\.\d{8}T\d{12}Z\.log")
 
 
 class Found(NamedTuple):
@@ -198,6 +199,27 @@ def unsettled(path: str, snapshot: Snapshot) -> List[str]:
         for entry in os.listdir(os.path.join(path, place)):
             if not entry.startswith("."):
                 wrong.append(f"{place}/{entry} was left behind")
+    return wrong
+
+
+def litter(path: str, snapshot: Snapshot, gone: Iterable[str] = ()) -> List[str]:
+    """Say what nobody will ever remove: bells that have rung, hidden files, logs without a job.
+
+    Args:
+        gone: ids that were removed for good, whose logs may have had to stay.
+    """
+    known = {*snapshot.jobs, *gone}
+    wrong = []
+    for entry in sorted(os.listdir(os.path.join(path, "pending"))):
+        if entry.startswith(".bell-"):
+            wrong.append(f"pending/{entry} was left behind")
+    for entry in sorted(os.listdir(os.path.join(path, "tmp"))):
+        if entry.startswith(".") and entry not in (".ids", ".last"):
+            wrong.append(f"tmp/{entry} was left behind")
+    for entry in sorted(os.listdir(os.path.join(path, "logs"))):
+        form = _LOG.fullmatch(entry)
+        if form is None or form["id"] not in known:
+            wrong.append(f"logs/{entry} is the log of no job")
     return wrong
 
 

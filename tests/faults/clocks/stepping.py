@@ -73,6 +73,7 @@ def _judge(bench: Bench, ids: List[str], once: bool = True) -> None:
         starts = sum(note.startswith("start") for note in notes)
         bench.check(starts == len(job.history), f"{job.id} started {starts}x: {job.history}")
         bench.check(not once or starts == 1, f"{job.id} ran {starts} times")
+    bench.brief(sum(len(job.history) for job in found.jobs.values()))
 
 
 def _set_under_a_run(ahead: float) -> Callable[[Bench], None]:
@@ -190,7 +191,8 @@ def _litter_of_another_day(bench: Bench) -> None:
     drained = ahead.place.start("worker", "start", "--drain", "--count", "4")
     bench.check(wait_for(lambda: drained.poll() is not None, 90), "no end of a drain")
     end(drained)
-    bench.settled(ids)
+    found = bench.settled(ids)
+    bench.brief(sum(len(job.history) for job in found.jobs.values()))
 
 
 def _set_back_under_waiting_jobs(bench: Bench) -> None:
@@ -260,6 +262,7 @@ def _to_and_fro(bench: Bench) -> None:
         clock.set(3 * _HOUR)
         done = _completed(place, len(ids), 90)
         bench.check(done, f"{len(place.names('completed'))} of {len(ids)} completed")
+        bench.modest(*(worker.pid for worker in workers))
     finally:
         for worker in workers:
             bench.check(end(worker), "a worker does not end")

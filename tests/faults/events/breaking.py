@@ -62,6 +62,7 @@ def _as_many_as_there_is_room_for(bench: Bench) -> None:
             if not bench.check(done, f"{len(place.names('completed'))} of {len(ids)} have run"):
                 break
         ids += run_one_by_one(bench, 1)
+        bench.modest(worker.pid)
     finally:
         end(worker)
     judge(bench, ids, worker)

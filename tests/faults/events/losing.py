@@ -37,6 +37,7 @@ def judge(bench: Bench, ids: Sequence[str], worker: "subprocess.Popen[bytes]") -
     for job in found.jobs.values():
         notes = place.noted(job.id)
         bench.check(len(notes) == 2, f"{job.id} did not run once: {notes}")
+    bench.brief(len(found.jobs))
 
 
 def run_one_by_one(bench: Bench, number: int = 5, seconds: float = 15.0) -> Sequence[str]:
@@ -92,6 +93,7 @@ def _too_many(bench: Bench) -> None:
         done = wait_for(lambda: len(place.names("completed")) == len(ids), 120)
         bench.check(done, f"{len(place.names('completed'))} of {len(ids)} have run")
         ids += run_one_by_one(bench, 2)
+        bench.modest(worker.pid)
     finally:
         end(worker)
     judge(bench, ids, worker)
@@ -137,6 +139,7 @@ def _flood(bench: Bench) -> None:
         ids += run_one_by_one(bench, 2)
         quiet = wait_for(lambda: cpu_share(worker.pid, 1.0) < 0.1, 60)
         bench.check(quiet, "it takes much of a processor for a minute after all is quiet")
+        bench.modest(worker.pid)
     finally:
         end(worker)
     judge(bench, ids, worker)

@@ -57,6 +57,7 @@ def _while_busy(bench: Bench) -> None:
             bench.count("renames")
         done = wait_for(lambda: len(place.names("completed")) == len(ids), 60)
         bench.check(done, f"{len(place.names('completed'))} of {len(ids)} have run")
+        bench.modest(worker.pid)
     finally:
         end(worker)
     judge(bench, ids, worker)
@@ -85,6 +86,7 @@ def _others_while_busy(bench: Bench) -> None:
     finally:
         bench.check(end(worker), "the worker does not end")
     bench.settled(ids)
+    bench.brief(2 * len(ids))
     for job_id in ids:
         notes = place.noted(job_id)
         bench.check(notes == ["start 1", "start 2", "end"], f"{job_id} ran so: {notes}")

@@ -1,4 +1,4 @@
-"""Workers beside hostile things: are they alive, at rest, and brief in what they say?"""
+"""Workers beside hostile things: are they alive, at rest, modest, and brief in what they say?"""
 
 import contextlib
 import os
@@ -26,6 +26,7 @@ def workers(bench: Bench, number: int = 1, count: int = 3) -> "Iterator[List[sub
         yield crew
         for worker in crew:
             bench.check(worker.poll() is None, f"a worker ended: {place.said()[-400:]}")
+            bench.modest(worker.pid)
             worker.terminate()
         for worker in crew:
             left = wait_for(lambda worker=worker: worker.poll() is not None, 60)  # type: ignore

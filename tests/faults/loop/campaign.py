@@ -220,7 +220,7 @@ def _judge_end(
     wrong = [f"at the end: {text}" for text in after.wrong]
     wrong += checker.lost(found, after, told.acknowledged, set(operation.gone))
     wrong += checker.ill_lived(after, operation.forgiven)
-    wrong += checker.unsettled(path, after)
+    wrong += checker.unsettled(path, after) + checker.litter(path, after, operation.gone)
     for job_id, times in Counter(ran).items():
         if times > 1:
             wrong.append(f"{job_id} ran {times} times after the reboot")

@@ -118,8 +118,10 @@ def _ran_and_waited(pid: int) -> Dict[str, Tuple[float, float]]:
     return times
 
 
-#: A job that runs until it is let go, and then succeeds; its log stays, and frees no inode.
-WAITS = body('echo here; while [ ! -e "$R/go" ]; do sleep 0.05; done; ')
+#: What a command waits by until it is let go.
+UNTIL_LET_GO = 'while [ ! -e "$R/go" ]; do sleep 0.05; done; '
+#: A job that runs until then, and then succeeds; its log stays, and frees no inode.
+WAITS = body("echo here; " + UNTIL_LET_GO)
 
 
 def start_waiting(bench: Bench, number: int = 1, **how: str) -> "Running":
@@ -149,12 +151,13 @@ class Running:
         self._bench.check(over, "the commands do not end")
 
     def stays_calm(self) -> None:
-        """See that the worker does not work itself to death, nor fills its log."""
+        """See that the worker does not work itself to death, nor fills its log or the memory."""
         lines = self._place.said().count("\n")
         share = busy_share(self.worker.pid, 2.0)
         self._bench.check(share < 0.3, f"a busy loop: {share:.0%} of what it could run")
         more = self._place.said().count("\n") - lines
         self._bench.check(more <= 4, f"{more} log lines in two seconds")
+        self._bench.modest(self.worker.pid)
 
     def says(self, *words: str) -> None:
         """See that the worker's log says one of these, in time."""
@@ -170,6 +173,7 @@ class Running:
 
     def leaves(self) -> None:
         """Ask the worker to stop, and see that it does."""
+        self._bench.modest(self.worker.pid)
         self.worker.terminate()
         left = wait_for(lambda: self.worker.poll() is not None, 20)
         self._bench.check(left, "the worker does not stop")

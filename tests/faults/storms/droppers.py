@@ -38,6 +38,7 @@ def _drop_and_kill(bench: Bench, how: Sequence[str] = _BY_RENAME) -> None:
             dropper.wait()
             kills += bool(begun)
         bench.check(worker.poll() is None, f"the worker has ended: {worker.poll()}")
+        bench.modest(worker.pid)
     finally:
         worker.terminate()
         bench.check(wait_for(lambda: worker.poll() == 0, 30), f"its exit: {worker.poll()}")
@@ -54,6 +55,7 @@ def _drop_and_kill(bench: Bench, how: Sequence[str] = _BY_RENAME) -> None:
     wrong = calm(place, 300.0)
     bench.check(not wrong, wrong)
     _judge(bench, told, good)
+    bench.brief(_lines(told) + len(good), said=bench.place.said() + bench.place.said("calm.log"))
     bench.count("droppers killed", kills)
     bench.count("killed in the middle of a hidden file", len(litter))
 

@@ -10,7 +10,7 @@ import tempfile
 import time
 from typing import List, Optional, Set
 
-from .. import checker
+from .. import bounds, checker
 from ..cases import Bench, Case
 from ..place import Place, age, body, wait_for
 from .processes import Census
@@ -63,6 +63,7 @@ class Storm:
             ]
             if running:
                 victim = self.chance.choice(running)
+                self.bench.modest(victim.pid)
                 victim.kill()
                 victim.wait()
                 self.kills += 1
@@ -117,11 +118,20 @@ def calm(place: Place, seconds: float = 120.0) -> str:
     """Let one worker do all that is left; return what went wrong."""
     age(os.path.join(place.spool, "tmp"))
     worker = place.start("worker", "start", "--drain", "--count", "6", log="calm.log")
-    if not wait_for(lambda: worker.poll() is not None, seconds):
+    peak = 0
+
+    def is_over() -> bool:
+        nonlocal peak
+        peak = max(peak, bounds.memory(worker.pid))
+        return worker.poll() is not None
+
+    if not wait_for(is_over, seconds):
         worker.kill()
         worker.wait()
         return f"the storm is over, and the rest is not done within {seconds:g} s"
-    return "" if worker.returncode == 0 else f"exit {worker.returncode}: {place.said('calm.log')}"
+    if worker.returncode != 0:
+        return f"exit {worker.returncode}: {place.said('calm.log')}"
+    return "; ".join(bounds.greedy(peak))
 
 
 def judge(bench: Bench, ids: Set[str], dropped: Set[str] = frozenset()) -> checker.Snapshot:
@@ -155,9 +165,8 @@ def _kill_workers_and_producers(bench: Bench) -> None:
         all(job.state == "completed" for job in found.jobs.values()), "not all have succeeded"
     )
     runs = sum(len(job.history) for job in found.jobs.values())
-    lines = bench.place.said().count("\n") + bench.place.said("calm.log").count("\n")
-    allowed = 6 * runs + 20 * storm.kills + 100
-    bench.check(lines <= allowed, f"{lines} log lines for {runs} runs and {storm.kills} kills")
+    said = bench.place.said() + bench.place.said("calm.log")
+    bench.brief(runs, 20 * storm.kills + 100, said)
 
 
 def _outlive_workers(bench: Bench) -> None:
@@ -235,6 +244,25 @@ def _do_not_look_for_what_is_left(bench: Bench) -> None:
     bench.wrong = [text for text in bench.wrong if "at the same time" in text]
 
 
+_HOARDS = """
+from spoolq.job import Job
+kept, real = [], Job.with_entry
+def with_entry(self, *entry):
+    kept.append(b"x" * (1 << 20))
+    return real(self, *entry)
+Job.with_entry = with_entry
+"""
+
+
+def _keep_something_of_each_job(bench: Bench) -> None:
+    bench.place = bench.place.spoiled(_HOARDS)
+    bench.place.make()
+    ids = set(bench.place.enqueue([body()] * 160))
+    wrong = calm(bench.place)
+    bench.check(not wrong, wrong)
+    judge(bench, ids)
+
+
 def _lie_of_a_job(bench: Bench) -> None:
     bench.place.make()
     ids = set(bench.place.enqueue([body()]))
@@ -250,6 +278,11 @@ CASES = [
         "what is left of a run is not looked for",
         _do_not_look_for_what_is_left,
         expects="ran twice at the same time",
+    ),
+    Case(
+        "something of each job is kept",
+        _keep_something_of_each_job,
+        expects="^a worker took [0-9]+ KiB of memory",
     ),
     Case("an id is told that was never given", _lie_of_a_job, expects="^never-enqueued is lost$"),
 ]

@@ -1,12 +1,15 @@
 """No space, no inodes, no quota left under a worker, and then again some."""
 
+import glob
 import os
 from typing import Any, Callable, ContextManager, List
 
 from ..cases import Bench, Case
+from ..place import body, wait_for
 from . import disks
-from .disks import judge, refused, start_waiting, unable, until_refused
+from .disks import UNTIL_LET_GO, judge, refused, start_waiting, unable, until_refused
 
+_ONE = "size=2m,nr_inodes=200"
 _FULL = ("No space left", "quota", "Quota", "is full", "space")
 
 
@@ -60,14 +63,45 @@ def case_of(
             bench.place.make()
             running = start_waiting(bench, 2)
             try:
-                free = fill(bench)
-                running.let_go()
-                _under_the_fault(bench, running, is_told)
-                free()
-                running.completes(bench.place.enqueue(["true"] * 3))
-                running.says("outcomes can be written again")
-                running.leaves()
-                judge(bench, running.ids[:2])
+                _full_and_free_again(bench, running, fill(bench), is_told)
+            finally:
+                running.end()
+
+    return perform
+
+
+def _full_and_free_again(
+    bench: Bench, running: disks.Running, free: Callable[[], None], is_told: bool = True
+) -> None:
+    running.let_go()
+    _under_the_fault(bench, running, is_told)
+    free()
+    running.completes(bench.place.enqueue(["true"] * 3))
+    running.says("outcomes can be written again")
+    running.leaves()
+    judge(bench, running.ids[:2])
+
+
+def _by_a_job(what: str, filled: str) -> Callable[[Bench], None]:
+    """Return a case: a command takes all the space itself, beside a good job.
+
+    Args:
+        what: it takes the space.
+        filled: a pattern of the file that it takes it with, in the spool.
+    """
+
+    def perform(bench: Bench) -> None:
+        place = bench.place
+        with disks.tmpfs(bench, _ONE):
+            place.make()
+            running = start_waiting(bench)
+            try:
+                running.ids += place.enqueue([body(f'{what}; touch "$R/full"; {UNTIL_LET_GO}')])
+                full = wait_for(lambda: os.path.exists(os.path.join(place.runs, "full")), 20)
+                room = os.statvfs(place.spool).f_bavail
+                bench.check(full and not room, f"the job leaves {room} blocks free")
+                (path,) = glob.glob(os.path.join(place.spool, filled.format(running.ids[-1])))
+                _full_and_free_again(bench, running, lambda: os.truncate(path, 0))
             finally:
                 running.end()
 
@@ -104,12 +138,16 @@ def _move_without_a_record(bench: Bench) -> None:
     case_of(lambda bench: disks.ext4(bench), fill_space)(bench)
 
 
-_ONE = "size=2m,nr_inodes=200"
-
 CASES = [
     Case("ext4 without space", case_of(lambda b: disks.ext4(b), fill_space), unable),
     Case("ext4 without inodes", case_of(lambda b: disks.ext4(b, "-N", "64"), fill_inodes), unable),
     Case("tmpfs without space", case_of(lambda b: disks.tmpfs(b, _ONE), fill_space), unable),
+    Case(
+        "a job fills the disk",
+        _by_a_job('cat /dev/zero >"$SPOOLQ_SPOOL/.filler"', ".filler"),
+        unable,
+    ),
+    Case("a job fills the disk by what it prints", _by_a_job("cat /dev/zero", "logs/{}.*"), unable),
     Case("tmpfs without inodes", case_of(lambda b: disks.tmpfs(b, _ONE), fill_inodes), unable),
     Case(
         "btrfs without quota",

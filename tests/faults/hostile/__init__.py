@@ -1,6 +1,6 @@
 """Hostile entries, documents, commands and surroundings, among good jobs and live workers."""
 
-from . import children, documents, entries, surroundings, terminal
+from . import children, documents, entries, surroundings, terminal, versions
 
 CASES = [
     *documents.CASES,
@@ -8,4 +8,5 @@ CASES = [
     *children.CASES,
     *surroundings.CASES,
     *terminal.CASES,
+    *versions.CASES,
 ]

@@ -2,9 +2,10 @@
 
 import json
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Set, Tuple
 
-from ..cases import Bench, Case
+from .. import checker
+from ..cases import Bench, Case, end
 from ..place import SETTINGS, body, wait_for
 from . import hosting
 
@@ -35,7 +36,18 @@ _FAILING: Tuple[Dict[str, Any], ...] = (
     {"command": "exit 300"},
     {"command": "kill -9 $$"},
     {"command": "kill -SEGV $$"},
+    {"command": "kill -STOP $$", "timeout": 1},
+    {"command": "sleep 60 & kill -STOP 0", "timeout": 1},
 )
+#: What the record of some of them says; whom a shell ends, it ends by the last eight bits.
+_RECORDED: Dict[str, Dict[str, Any]] = {
+    "exit 300": {"exit_code": 44},
+    "kill -9 $$": {"signal": 9},
+    "kill -SEGV $$": {"signal": 11},
+    "kill -STOP $$": {"error": "timed out after 1 s"},
+    "sleep 60 & kill -STOP 0": {"error": "timed out after 1 s"},
+}
+_OWN = '"$SPOOLQ_SPOOL/workers/$SPOOLQ_WORKER/{}"'
 _TURNING = (
     "exec >&- 2>&-; ",
     "cat; ",
@@ -49,6 +61,9 @@ _TURNING = (
     'rm -f "$SPOOLQ_SPOOL/logs/"*; ',
     'echo rubbish >"$SPOOLQ_SPOOL/config.json"; ',
     'rm -rf "$SPOOLQ_SPOOL/tmp"; mkdir -m 700 "$SPOOLQ_SPOOL/tmp"; ',
+    f"mkdir -p {_OWN.format('x/y')}; ",
+    f"mkdir -p {_OWN.format('x/y')}; rm -f {_OWN.format('lock')}; ",
+    f"mkdir -p {_OWN.format('0.outcome/x')}; ",
 )
 
 
@@ -80,15 +95,23 @@ def _commands(bench: Bench) -> None:
         last = (view.get("history") or [{}])[-1]
         told = view.get("error") or last.get("error") or last.get("signal")
         bench.check(told or last.get("exit_code"), f"{view.get('id')} is dead without a reason")
+    recorded = {str(job.fields["command"]): job for job in _dead(bench)}
+    for command, wanted in _RECORDED.items():
+        last = recorded[command].history[-1] if command in recorded else {}
+        same = {key: last.get(key) for key in wanted} == wanted
+        bench.check(same, f"{command!r} is recorded as {last}, and should be {wanted}")
+
+
+def _dead(bench: Bench) -> List[checker.Found]:
+    """Return the jobs in dead/; what else is there was refused."""
+    return [job for job in checker.read(bench.place.spool).jobs.values() if job.state == "dead"]
 
 
 def _turning(bench: Bench) -> None:
     place = bench.place
     place.make(max_retries=0)
-    path = os.path.join(place.spool, "config.json")
+    known: Set[str] = set()
     for what in _TURNING:
-        with open(path, "w", encoding="ascii") as file:
-            json.dump({**SETTINGS, "max_retries": 0}, file)
         said = len(place.said())
         with hosting.workers(bench, count=2):
             place.enqueue([body(what)])
@@ -97,6 +120,19 @@ def _turning(bench: Bench) -> None:
             still = wait_for(lambda: not place.names("pending") + place.names("processing"), 30)
             bench.check(still, f"the spool does not settle after {what}")
             hosting.good(bench)
+        _set_anew(bench)
+        swept = place.start("worker", "start", "--drain")
+        over = wait_for(lambda one=swept: one.poll() is not None, 20)  # type: ignore
+        bench.check(over and swept.returncode == 0, f"the next worker after {what} does not leave")
+        end(swept)
+        left = set(place.names("workers")) - known
+        bench.check(not left, f"after {what} workers/ holds {left} for ever")
+        known |= left
+
+
+def _set_anew(bench: Bench) -> None:
+    with open(os.path.join(bench.place.spool, "config.json"), "w", encoding="ascii") as file:
+        json.dump({**SETTINGS, "max_retries": 0}, file)
 
 
 CASES = [

@@ -52,11 +52,15 @@ _VERBS: Sequence[Sequence[str]] = (
     ("worker", "list"),
     ("worker", "stop", EVIL),
     ("purge", "--older-than", EVIL),
+    ("doctor",),
+    ("doctor", "--json"),
+    ("completion", "bash"),
     ("run", "printf '\\033[2J\\007\\302\\233x'"),
     (EVIL,),
     ("--color", EVIL, "list"),
     ("--spool", "/nowhere/" + EVIL, "list"),
 )
+_LAST: Sequence[Sequence[str]] = (("dlq", "purge", "--yes"),)  # what was to be shown is gone then
 
 
 def on_terminal(place: Place, *words: str) -> Optional[str]:
@@ -150,6 +154,7 @@ def _terminal(bench: Bench) -> None:
             done = place.spoolq(*words, check=False)
             bench.count("verbs in a pipe")
             bench.check(not raw(done.stdout + done.stderr), f"{words} in a pipe is raw")
+        _show(bench, _LAST)
     bench.check(not raw(place.said()), f"a worker's log is raw: {raw(place.said())}")
 
 

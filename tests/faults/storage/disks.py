@@ -124,11 +124,11 @@ UNTIL_LET_GO = 'while [ ! -e "$R/go" ]; do sleep 0.05; done; '
 WAITS = body("echo here; " + UNTIL_LET_GO)
 
 
-def start_waiting(bench: Bench, number: int = 1, **how: str) -> "Running":
-    """Start a worker with two slots, and jobs that wait until they are let go."""
+def start_waiting(bench: Bench, number: int = 1, command: str = WAITS, **how: str) -> "Running":
+    """Start a worker with two slots, or more, and jobs that wait until they are let go."""
     place = bench.place
-    ids = place.enqueue([WAITS] * number)
-    worker = place.start("worker", "start", "--count", "2", **how)
+    ids = place.enqueue([command] * number)
+    worker = place.start("worker", "start", "--count", str(max(number, 2)), **how)
     started = wait_for(lambda: all(place.noted(one) for one in ids), 20)
     bench.check(started, "the jobs do not start")
     return Running(bench, worker, ids)

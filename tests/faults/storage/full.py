@@ -1,5 +1,6 @@
 """No space, no inodes, no quota left under a worker, and then again some."""
 
+import fcntl
 import glob
 import os
 from typing import Any, Callable, ContextManager, List
@@ -76,10 +77,28 @@ def _full_and_free_again(
     running.let_go()
     _under_the_fault(bench, running, is_told)
     free()
+    ids = running.ids
     running.completes(bench.place.enqueue(["true"] * 3))
     running.says("outcomes can be written again")
     running.leaves()
-    judge(bench, running.ids[:2])
+    judge(bench, ids)
+
+
+def _many(bench: Bench) -> None:
+    """A hundred runs end at once while the disk is full: the worker holds all their outcomes."""
+    place = bench.place
+    with disks.tmpfs(bench, "size=8m,nr_inodes=2000"):
+        place.make()
+        with open(os.path.join(place.runs, "hold"), "w", encoding="ascii") as hold:
+            fcntl.flock(hold, fcntl.LOCK_EX)  # a hundred that look again and again are a load
+            command = body('echo here; flock -s "$R/hold" true; ')
+            running = start_waiting(bench, 100, command)
+            try:
+                free = fill_space(bench)
+                fcntl.flock(hold, fcntl.LOCK_UN)
+                _full_and_free_again(bench, running, free)
+            finally:
+                running.end()
 
 
 def _by_a_job(what: str, filled: str) -> Callable[[Bench], None]:
@@ -119,7 +138,8 @@ def _under_the_fault(bench: Bench, running: disks.Running, is_told: bool) -> Non
     status = done.stdout + done.stderr
     bench.check(not is_told or "trouble" in status, f"status says nothing of it: {status}")
     bench.check(not place.names("completed"), "a job is completed without its outcome")
-    bench.check(len(place.names("processing")) == 2, f"processing: {place.names('processing')}")
+    held = place.names("processing")
+    bench.check(len(held) == len(running.ids), f"processing: {held}")
 
 
 _EARLY = """
@@ -148,6 +168,7 @@ CASES = [
         unable,
     ),
     Case("a job fills the disk by what it prints", _by_a_job("cat /dev/zero", "logs/{}.*"), unable),
+    Case("tmpfs without space for a hundred outcomes", _many, unable),
     Case("tmpfs without inodes", case_of(lambda b: disks.tmpfs(b, _ONE), fill_inodes), unable),
     Case(
         "btrfs without quota",

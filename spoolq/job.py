@@ -134,16 +134,24 @@ class Job:
 def _within(history: List[Entry], bound: int) -> List[Entry]:
     if len(history) == 1 and len(history[0].get("output", "")) * _MOST_OF_A_CHAR < bound // 2:
         return history  # as nearly always: none of it has to be measured
-    sizes = [len(strictjson.dump_object(entry)) + 8 for entry in history]
+    total = sum(map(_size, history))
     for index in range(len(history) - 1):
-        if sum(sizes) <= bound:
+        if total <= bound:
             return history
-        bare = {key: value for key, value in history[index].items() if key != "output"}
-        history[index] = bare
-        sizes[index] = len(strictjson.dump_object(bare)) + 8
-    while len(history) > 1 and sum(sizes) > bound:
-        del history[0], sizes[0]
-    return history
+        entry = history[index]
+        if "output" in entry:
+            bare = {key: value for key, value in entry.items() if key != "output"}
+            total += _size(bare) - _size(entry)
+            history[index] = bare
+    oldest = 0
+    while oldest < len(history) - 1 and total > bound:
+        total -= _size(history[oldest])
+        oldest += 1
+    return history[oldest:]
+
+
+def _size(entry: Entry) -> int:
+    return len(strictjson.dump_object(entry)) + 8
 
 
 def read_instant(value: str | float) -> datetime:

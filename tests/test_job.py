@@ -63,6 +63,17 @@ def test_a_job_that_would_be_too_large_to_read_is_not_written():
         Job({"command": "true", "x": "x" * job.MAX_GIVEN}).to_bytes()
 
 
+def test_an_entry_is_measured_a_few_times_however_long_the_history_is(monkeypatch):
+    measured = []
+    real = job._size
+    monkeypatch.setattr(job, "_size", lambda entry: measured.append(entry) or real(entry))
+    many = [{"attempt": 1, "error": "x" * 20}] * 50_000
+    record = Job({"command": "true", "history": many}).with_entry({"attempt": 2}, CREATED)
+    assert len(measured) <= 3 * len(many)
+    assert len(record.to_bytes()) <= 2 * job.MAX_HISTORY
+    assert record.history[-1] == {"attempt": 2}
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", "\udcff", {1, 2}, b"x"])
 def test_what_json_cannot_say_is_not_written(value):
     with pytest.raises(InvalidJob, match="cannot be written|is not UTF-8"):

@@ -112,7 +112,8 @@ def put_away(directory: Dir, name: str, tmp: Dir) -> None:
     try:
         return directory.discard(name)
     except (IsADirectoryError, PermissionError):  # the latter where unlink(2) says it so
-        pass
+        if platform.WINDOWS or not stat.S_ISDIR(directory.stat(name).st_mode):
+            raise
     litter = os.urandom(8).hex()
     try:
         directory.rename(name, tmp, litter)
@@ -121,6 +122,9 @@ def put_away(directory: Dir, name: str, tmp: Dir) -> None:
             directory.name(name), 0o700, directory.fd if directory.fd >= 0 else None
         )
         directory.rename(name, tmp, litter)
+    except FileNotFoundError:
+        if directory.has(name):  # it is tmp/ that is not there; else somebody else was faster
+            raise
 
 
 class unless_removed:

@@ -29,7 +29,12 @@ LOCK = "lock"
 CARD = "worker.json"
 _NO_LOCK = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK})
 _NOTE_SIZE = 512
+_LONGEST_TROUBLE = 200  # of each step that is refused
 _CARD_SIZE = 1024  # written at full length, so that it can be changed on a full disk
+
+
+def _card_bytes(card: Dict[str, Any]) -> bytes:
+    return json.dumps(card).encode("utf-8")[: _CARD_SIZE - 1].ljust(_CARD_SIZE - 1) + b"\n"
 
 
 def slot_lock(slot: str) -> str:
@@ -75,7 +80,7 @@ class Lease:
                     "boot": platform.boot_id(),
                     **card,
                 }
-                directory.write(CARD, lease._card_bytes(), sync=False)
+                directory.write(CARD, _card_bytes(lease.card), sync=False)
                 # RACE: a sweeper looks only into workers/, where a directory appears with its lock
                 # held (test_a_worker_that_starts_is_never_taken_for_dead).
                 tmp.rename(name, spool.dir("workers"), name)
@@ -93,21 +98,21 @@ class Lease:
         It is written over in place, which a full disk allows; where none of it can be, there is
         still the log.
         """
-        if self._troubles.get(step, "") == trouble:
+        # Escaped it would take six bytes for a character, and worker.json keeps its size.
+        text = trouble.encode("ascii", "backslashreplace").decode("ascii")[:_LONGEST_TROUBLE]
+        if self._troubles.get(step, "") == text:
             return
-        self._troubles[step] = trouble[:300]
-        self.card["trouble"] = "; ".join(filter(None, self._troubles.values()))[:300]
+        troubles = {**self._troubles, step: text}
+        card = {**self.card, "trouble": "; ".join(filter(None, troubles.values()))}
         try:
             descriptor = open_own(self.dir, CARD)
             try:
-                write_all(descriptor, self._card_bytes())
+                write_all(descriptor, _card_bytes(card))
             finally:
                 os.close(descriptor)
         except OSError:
-            pass  # for people alone
-
-    def _card_bytes(self) -> bytes:
-        return json.dumps(self.card).encode("utf-8")[: _CARD_SIZE - 1].ljust(_CARD_SIZE - 1) + b"\n"
+            return  # for people alone; it is tried again as long as there is trouble
+        self._troubles, self.card = troubles, card
 
     def is_ours(self) -> bool:
         """Say whether the spool and workers/W are still the directories of the start.
@@ -116,13 +121,17 @@ class Lease:
             OSError: it cannot be seen just now.
         """
         try:
-            info = self.spool.dir("workers").stat(self.name)
-            here = info.st_ino == self._inode
-            if here and not platform.WINDOWS and info.st_mode & 0o700 != 0o700:
-                platform.own_directory(self.dir.fd, self.dir.file_mode, None)  # a command shut it
+            here = self.spool.dir("workers").stat(self.name).st_ino == self._inode
             return here and os.path.samestat(os.stat(self.spool.path), self.spool.root.stat())
         except (FileNotFoundError, NotADirectoryError):
             return False
+
+    def reopen(self) -> None:
+        """Open this worker's directory to it again, which a command may have shut."""
+        try:
+            _open_to_its_owner(self.dir)
+        except OSError:
+            pass  # what cannot be written in it then says why
 
     def take_slot(self, slot: str) -> Optional[int]:
         """Lock a slot with a fresh descriptor; None if something of an older run still holds it."""
@@ -230,14 +239,30 @@ def room(spool: SpoolDir, worker: str) -> Dir:
     Raises:
         OSError: it is not there, no directory, or not this user's.
     """
-    workers = spool.dir("workers")
+    return _entered(spool.dir("workers"), worker)
+
+
+def _entered(parent: Dir, name: str) -> Dir:
     try:
-        return workers.sub(worker)
+        directory = parent.sub(name)
     except PermissionError:
-        platform.change_mode(workers.name(worker), 0o700, workers.fd if workers.fd >= 0 else None)
-    directory = workers.sub(worker)
-    platform.own_directory(directory.fd, directory.file_mode, None)
+        if platform.WINDOWS:
+            raise
+        platform.change_mode(parent.name(name), 0o700, parent.fd if parent.fd >= 0 else None)
+        directory = parent.sub(name)
+        platform.own_directory(directory.fd, directory.file_mode, None)
+    try:
+        _open_to_its_owner(directory)
+    except BaseException:
+        directory.close()
+        raise
     return directory
+
+
+def _open_to_its_owner(directory: Dir) -> None:
+    """Give the owner of a directory what a command has taken: to read, write and enter it."""
+    if directory.fd >= 0 and os.fstat(directory.fd).st_mode & 0o700 != 0o700:
+        platform.own_directory(directory.fd, directory.file_mode, None)
 
 
 def probe(spool: SpoolDir, worker: str, filename: str = LOCK) -> str:
@@ -270,7 +295,7 @@ def clear(parent: Dir, name: str, tmp: Dir) -> None:
     Raises:
         OSError: it is not there, or something new has come into it meanwhile.
     """
-    directory = parent.sub(name)
+    directory = _entered(parent, name)
     try:
         for entry in directory.list():
             put_away(directory, entry, tmp)

@@ -136,6 +136,12 @@ def _c_library() -> Any:
     return _libc
 
 
+def prepare() -> None:
+    """Load the C library now, for who may find no descriptor left for it later."""
+    if LINUX:
+        _c_library()
+
+
 def rename_noreplace(
     source: str, target: str, source_dir: Optional[int], target_dir: Optional[int]
 ) -> bool:

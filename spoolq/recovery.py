@@ -18,6 +18,7 @@ but a recorded outcome is moved without a takeover, come from the model in tests
 
 from __future__ import annotations
 
+import stat
 from datetime import datetime
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
@@ -319,12 +320,20 @@ class Recovery:
         """Remove a worker's directory; return why it stays, or nothing."""
         try:
             lease.clear(self._spool.dir("workers"), worker, self._spool.dir("tmp"))
-        except (FileNotFoundError, NotADirectoryError):
-            return ""  # nothing in which a worker could make an outcome
         except OSError as error:
+            if not self._is_directory(worker):
+                return ""  # nothing in which a worker could make an outcome
             logger.debug("workers/%s stays: %s", worker, error.strerror)
             return error.strerror or str(error)
         return ""
+
+    def _is_directory(self, worker: str) -> bool:
+        try:
+            return stat.S_ISDIR(self._spool.dir("workers").stat(worker).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # it cannot be seen: nobody is fenced by that
+            return True
 
     def _put_back(self, filename: str) -> None:
         if self._spool.put_back_stray(filename):

@@ -203,6 +203,7 @@ class Worker:
             self._begin_to_watch()
         self._next_tick = self._monotonic() + TICK
         self._each_second()
+        self._lease.reopen()
         if not self._lease.is_ours():
             raise WorkerLost(
                 f"{self._spool.path} or workers/{self._lease.name} in it was removed or replaced: "

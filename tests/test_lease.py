@@ -332,8 +332,35 @@ def test_worker_json_is_changed_in_place_without_any_more_space(spool, own):
 def test_a_worker_opens_its_directory_again_that_a_command_has_shut(spool, own):
     path = os.path.join(spool.path, "workers", own.name)
     os.chmod(path, 0)
+    own.reopen()
     assert own.is_ours()
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o500, 0o200, 0o000])
+def test_whatever_of_its_rights_a_directory_has_lost_its_owner_gets_them_back(spool, own, mode):
+    path = os.path.join(spool.path, "workers", own.name)
+    os.chmod(path, mode)
+    lease.room(spool, own.name).close()
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
+
+
+def test_trouble_that_could_not_be_shown_is_shown_when_it_can_be(spool, own, monkeypatch):
+    def refuses(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    for trouble in ("no room", ""):
+        with monkeypatch.context() as patches:
+            patches.setattr(lease, "open_own", refuses)
+            own.show_trouble("claims", trouble)
+        own.show_trouble("claims", trouble)
+        assert lease.read_card(spool, own.name)["trouble"] == trouble
+
+
+def test_trouble_in_any_script_leaves_worker_json_whole(spool, own):
+    own.show_trouble("claims", "é" * 5000)
+    own.show_trouble("outcomes", "\u202e" * 5000)
+    assert lease.read_card(spool, own.name)["pid"] == os.getpid()
 
 
 def test_a_directory_that_a_command_has_shut_is_opened_by_its_owner(spool, own, monkeypatch):

@@ -149,6 +149,19 @@ def test_a_workers_directory_that_cannot_be_removed_is_told_of_once(
     assert caplog.text.count("its worker's directory cannot be removed: Directory not empty") == 1
 
 
+def test_a_worker_is_not_fenced_while_its_directory_is_there(spool, look, clock, monkeypatch):
+    claim = orphan(spool, clock)
+    Path(spool.path, "workers", claim.worker, lease.LOCK).unlink()
+
+    def gone(*_):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(lease, "clear", gone)
+        assert look() == []
+    assert len(look()) == 1
+
+
 def test_what_is_no_worker_is_never_swept(spool, look):
     given.write(spool, "workers", "lock", "x")
     Path(spool.path, "workers", "notes").mkdir()

@@ -73,7 +73,7 @@ def examine(path: str, *, repair: bool = False) -> Report:
             mended = [finding for finding in tried if _key(finding) not in left]
             repaired += [finding._replace(repaired=True, mend=None) for finding in mended]
             if not mended:
-                found += _in_vain(tried, failures, found)
+                found += [] if failures else _in_vain(tried, found)
                 break
     finally:
         patient.close()
@@ -99,13 +99,13 @@ def _look_closely(patient: Patient, facts: Facts) -> List[Finding]:
     return found + moving
 
 
-def _in_vain(tried: List[Finding], failures: List[Finding], found: List[Finding]) -> List[Finding]:
+def _in_vain(tried: List[Finding], found: List[Finding]) -> List[Finding]:
     """Say of what is left as it was, though nothing went wrong, that it cannot be mended so."""
-    said, left = {finding.path for finding in failures}, {_key(finding) for finding in found}
+    left = {_key(finding) for finding in found}
     return [
         problem("not-repaired", f.path, f"the repair of {f.code} changed nothing", f.fix)
         for f in tried
-        if _key(f) in left and f.path not in said
+        if _key(f) in left
     ]
 
 

@@ -87,8 +87,8 @@ def workers(patient: Patient, crew: Crew) -> Iterator[Finding]:
         return  # what they claim cannot be seen
     claimed = {claim.worker for claim in map(names.parse, patient.files("processing")) if claim}
     present = set(patient.files("workers"))
-    for entry in sorted(present - crew.states.keys()):
-        if not entry.startswith("."):
+    for entry in sorted(present):
+        if not (names.is_worker(entry) or entry.startswith(".")):
             yield note("ignored", f"workers/{entry}", "it is no worker's directory", "move it away")
     for worker, state in crew.states.items():
         path = f"workers/{worker}"

@@ -66,6 +66,7 @@ class LocalExecutor:
         self._boot = platform.boot_id()
         self._null = os.open(os.devnull, os.O_RDONLY)
         platform.keep_from_commands()
+        platform.prepare()
         self._children: Dict[Name, _Child] = {}
         self._stillborn: List[Ended] = []
         self._rang: Set[Name] = set()  # children whose end has rung

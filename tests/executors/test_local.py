@@ -109,6 +109,14 @@ def bench(spool):
 # --- what runs ------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(not platform.LINUX, reason="elsewhere nothing is loaded late")
+def test_what_moves_a_claim_is_loaded_before_descriptors_run_out(bench, monkeypatch):
+    """Else a claim that cannot be read for want of one cannot be given back, and counts as lost."""
+    monkeypatch.setattr(platform, "_libc", None)
+    bench.new_executor()
+    assert platform._libc is not None
+
+
 def test_a_text_goes_to_the_shell(bench):
     assert bench.output_of("echo one && echo $((1 + 1)) | cat") == "one\n2\n"
 

@@ -212,7 +212,7 @@ def _setgid(umask: int, bench: Bench) -> None:
 
 _GIVES_UP = """
 from spoolq import worker
-worker.Worker._guarded = lambda self, step: step()
+worker.Worker._guarded = lambda self, step, shown="": step()
 """
 
 CASES = [

@@ -156,7 +156,8 @@ class Running:
         share = busy_share(self.worker.pid, 2.0)
         self._bench.check(share < 0.3, f"a busy loop: {share:.0%} of what it could run")
         more = self._place.said().count("\n") - lines
-        self._bench.check(more <= 4, f"{more} log lines in two seconds")
+        # Each step that is refused says so once a minute; there are some eight.
+        self._bench.check(more <= 8, f"{more} log lines in two seconds")
         self._bench.modest(self.worker.pid)
 
     def says(self, *words: str) -> None:

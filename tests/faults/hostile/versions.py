@@ -14,11 +14,10 @@ import spoolq
 spoolq.__version__ = "99.0"
 from spoolq import lease
 from spoolq.job import Job
-card_bytes = lease.Lease._card_bytes
-def later_card(self):
-    self.card.update(version="99.0", later={"deep": [1, 2.5, None]})
-    return card_bytes(self)
-lease.Lease._card_bytes = later_card
+card_bytes = lease._card_bytes
+def later_card(card):
+    return card_bytes({**card, "version": "99.0", "later": {"deep": [1, 2.5, None]}})
+lease._card_bytes = later_card
 with_entry = Job.with_entry
 def with_later_entry(self, entry, created_at):
     return with_entry(self, {**entry, "energy": 1.5}, created_at)

@@ -24,6 +24,7 @@ _SECTIONS = (
     ("Jobs", ("enqueue", "run", "list", "show", "logs", "wait", "cancel", "retry", "dlq")),
     ("Workers", ("worker", "pause", "resume")),
     ("The spool", ("status", "init", "config", "purge", "doctor", "completion", "demo")),
+    ("The machine", ("metrics",)),
 )
 _VERBS: Lazy = {
     "enqueue": ("enqueue:enqueue", "Put jobs into the queue and print their ids."),
@@ -45,6 +46,7 @@ _VERBS: Lazy = {
     "doctor": ("doctor:doctor", "Look for what is wrong with the spool and the machine."),
     "completion": ("settings:completion", "Print the completion script of a shell."),
     "demo": ("demo:demo", "Show in a minute how it works."),
+    "metrics": ("metrics:metrics", "Tell Prometheus how the spool is."),
 }
 
 

@@ -1,0 +1,54 @@
+"""`metrics`: the spool as Prometheus reads it, to stdout or into a file of node_exporter."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Optional, Sequence
+
+import click
+
+from spoolq.cli import render
+from spoolq.cli.verbs import Refused, Verb, Whole, open_spool
+
+#: A file that node_exporter reads, which runs as another user.
+_MODE = 0o644
+
+
+@click.command(cls=Verb)
+@click.option(
+    "--textfile",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write a file in one step, for node_exporter's textfile collector: a name in .prom.",
+)
+@click.option("--tags", metavar="A,B", help="Tell of these tags; else of the most frequent ones.")
+@click.option(
+    "--max-tags",
+    type=Whole(0, 10_000),
+    default=20,
+    metavar="N",
+    help="Of how many tags, where none are named (20).",
+)
+def metrics(textfile: Optional[str], tags: Optional[str], max_tags: int) -> None:
+    """Print how the spool is, in Prometheus' text format.
+
+    \b
+    spoolq metrics
+    spoolq metrics --textfile /var/lib/prometheus/node-exporter/spoolq.prom
+    """
+    named: Sequence[str] = [tag for tag in (tags or "").split(",") if tag]
+    if textfile is not None and not textfile.endswith(".prom"):
+        raise Refused(f"{textfile} would not be read: node_exporter reads files in .prom alone")
+    from spoolq.census import Census
+    from spoolq.metrics import exposition
+
+    text = exposition(Census(open_spool().dir), tags=named, max_tags=max_tags)
+    if textfile is None:
+        render.data(text.decode("utf-8"))
+        return
+    from spoolq.fsio import replace_file
+
+    replace_file(textfile, text, _MODE)
+    if render.is_terminal(sys.stderr):  # cron mails what is said
+        render.say(f"wrote {render.escape(os.path.abspath(textfile))}")

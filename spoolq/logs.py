@@ -145,13 +145,25 @@ class Complaints:
 
 
 def configure(
-    stream: Optional[TextIO] = None, *, verbose: bool = False, as_json: bool = False
+    stream: Optional[TextIO] = None,
+    *,
+    verbose: bool = False,
+    as_json: bool = False,
+    journal: Optional[str] = None,
 ) -> None:
     """Send spoolq's own log lines to a stream: time, level, text; control characters escaped.
 
-    With `as_json` each line is an object, which says of a run what `about` says.
+    With `as_json` each line is an object, which says of a run what `about` says. Where the stream
+    is the `journal` that $JOURNAL_STREAM names, a line begins with its priority, by which
+    `journalctl -p` chooses, and has no time, which is there already.
     """
-    handler = _Lines(stream or sys.stderr, _one_object if as_json else _OneLine())
+    stream = stream or sys.stderr
+    line: _Line
+    if journal and _place(stream) == journal:
+        line = _for_journal(_one_object if as_json else _plain)
+    else:
+        line = _one_object if as_json else _OneLine()
+    handler = _Lines(stream, line)
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
@@ -169,7 +181,7 @@ else:  # Python 3.8 knows no parameter of it
 class _Lines(_Stream):
     """A line that cannot be written (a full disk, a reader that has gone) is lost, and no bug."""
 
-    def __init__(self, stream: TextIO, line: Callable[[float, int, str, Event], str]) -> None:
+    def __init__(self, stream: TextIO, line: _Line) -> None:
         super().__init__(stream)
         self._line = line
 
@@ -196,6 +208,40 @@ class _Lines(_Stream):
             super().handleError(record)
 
 
+_PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
+_Line = Callable[[float, int, str, Event], str]
+
+
+def _place(stream: Optional[TextIO]) -> str:
+    """Return device and inode of a stream, as $JOURNAL_STREAM has them; systemd.exec(5)."""
+    try:
+        info = os.fstat(stream.fileno()) if stream is not None else None
+    except (OSError, ValueError):  # closed, or none of the system's
+        info = None
+    return f"{info.st_dev}:{info.st_ino}" if info else ""
+
+
+def _for_journal(line: _Line) -> _Line:
+    """Return what writes lines so that systemd knows their priority; sd-daemon(3)."""
+
+    def prefixed(created: float, level: int, message: str, event: Event) -> str:
+        number = next(number for least, number in _PRIORITIES if level >= least)
+        return "\n".join(
+            f"<{number}>{part}" for part in line(created, level, message, event).split("\n")
+        )
+
+    return prefixed
+
+
+def _plain(created: float, level: int, message: str, event: Event) -> str:
+    return _shown(message, event)
+
+
+def _shown(text: str, event: Event) -> str:
+    lines = [text, *event.get("traceback", "").split("\n")] if "traceback" in event else [text]
+    return "\n".join(map(printable, lines))
+
+
 class _OneLine:
     """Names and commands are hostile: nothing of them may move the terminal's cursor."""
 
@@ -209,8 +255,7 @@ class _OneLine:
             self._time = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
         thousandths = int((created - second) * 1000)
         text = f"{self._time},{thousandths:03} {logging.getLevelName(level):<7} {message}"
-        lines = [text, *event.get("traceback", "").split("\n")] if "traceback" in event else [text]
-        return "\n".join(map(printable, lines))
+        return _shown(text, event)
 
 
 def _one_object(created: float, level: int, message: str, event: Event) -> str:

@@ -204,6 +204,45 @@ def test_an_object_is_one_line_of_ascii_whatever_is_in_it(own_lines):
     assert line["level"] == "error" and "ValueError" in line["traceback"]
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_line_for_the_journal_begins_with_its_priority_and_has_no_time(tmp_path, as_json):
+    with open(tmp_path / "journal", "w+", encoding="utf-8") as stream:
+        info = os.fstat(stream.fileno())
+        logs.configure(
+            stream, verbose=True, as_json=as_json, journal=f"{info.st_dev}:{info.st_ino}"
+        )
+        logs.tell(CLAIM, "completed", "nightly\n<0>completed")
+        logs.logger.debug("more")
+        logs.logger.warning("odd")
+        try:
+            raise ValueError("a\n<0>b")
+        except ValueError:
+            logs.logger.exception("broken")
+        stream.seek(0)
+        lines = stream.read().splitlines()
+    assert [line[:3] for line in lines[:4]] == ["<6>", "<7>", "<4>", "<3>"]
+    assert all(line.startswith("<3>") for line in lines[4:])
+    said = [json.loads(line[3:])["message"] if as_json else line[3:] for line in lines[:4]]
+    assert said == [
+        "nightly\n<0>completed" if as_json else "nightly\\n<0>completed",
+        "more",
+        "odd",
+        "broken",
+    ]
+
+
+@pytest.mark.parametrize("journal", [None, "", "1:2", "x"])
+def test_a_stream_that_is_not_the_journal_gets_lines_as_ever(own_lines, tmp_path, journal):
+    logs.configure(own_lines, journal=journal)
+    logs.logger.info("well")
+    assert own_lines.getvalue().endswith(" INFO    well\n")
+    with open(tmp_path / "log", "w+", encoding="utf-8") as stream:
+        logs.configure(stream, journal=journal)
+        logs.logger.info("well")
+        stream.seek(0)
+        assert stream.read().endswith(" INFO    well\n")
+
+
 STRAY = "\x1b[31mred.json"  # a file in processing/ that is put back with a warning
 
 _LIBRARY = """

@@ -24,7 +24,7 @@ _SECTIONS = (
     ("Jobs", ("enqueue", "run", "list", "show", "logs", "wait", "cancel", "retry", "dlq")),
     ("Workers", ("worker", "pause", "resume")),
     ("The spool", ("status", "init", "config", "purge", "doctor", "completion", "demo")),
-    ("The machine", ("metrics",)),
+    ("The machine", ("metrics", "systemd")),
 )
 _VERBS: Lazy = {
     "enqueue": ("enqueue:enqueue", "Put jobs into the queue and print their ids."),
@@ -47,6 +47,7 @@ _VERBS: Lazy = {
     "completion": ("settings:completion", "Print the completion script of a shell."),
     "demo": ("demo:demo", "Show in a minute how it works."),
     "metrics": ("metrics:metrics", "Tell Prometheus how the spool is."),
+    "systemd": ("systemd:systemd", "Let systemd run the workers."),
 }
 
 

@@ -102,7 +102,8 @@ def serve(
     settings = config.read(spool.dir.config_bytes())[0]
     trust.require_safe(spool.path, DIRECTORIES, settings.group, spool.dir.root.stat())
     require_one_filesystem(spool.dir)
-    logs.configure(verbose=verbose, as_json=as_json)
+    journal = config.environment().get("JOURNAL_STREAM")
+    logs.configure(verbose=verbose, as_json=as_json, journal=journal)
     tell = notify.teller(config.environment())
     bell = Bell()
     stops = Signals()

@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, Iterable, List, Optional
 
 import click
 
@@ -128,21 +128,23 @@ def remove(user: bool, name: str, to: Optional[str], force: bool) -> None:
     base = _base(name)
     found = {file: text for file in _files(base) if (text := _read(where, file)) is not None}
     _refuse_changed([file for file, text in found.items() if not is_as_written(text)], where, force)
-    if found:
-        directory = Dir.open(where)
-        try:
-            for file in found:
-                directory.discard(file)
-                render.say(f"removed {render.escape(os.path.join(where, file))}")
-        finally:
-            directory.close()
-        systemctl = _systemctl(user)
-        startable = " ".join(file for file in _files(base) if file in found and _starts(file))
-        render.say("next, so that systemd forgets them too:")
-        render.say(f"  {systemctl} disable --now {startable}")
-        render.say(f"  {systemctl} daemon-reload")
-    else:
+    if not found:
         render.say(f"there are no units {base}… in {render.escape(where)}")
+        return
+    enabled = _enabled(where, found)
+    if enabled:
+        raise SpoolqError(
+            f"systemd would start them at the next boot: {', '.join(enabled)}",
+            hint=f"first:  {_systemctl(user)} disable --now {' '.join(enabled)}",
+        )
+    directory = Dir.open(where)
+    try:
+        for file in found:
+            directory.discard(file)
+            render.say(f"removed {render.escape(os.path.join(where, file))}")
+    finally:
+        directory.close()
+    render.say(f"next:  {_systemctl(user)} daemon-reload")
 
 
 # --- what is wanted -------------------------------------------------------------------------------
@@ -195,9 +197,14 @@ def _files(base: str) -> List[str]:
     return [base + kind for kind in (*kinds, "-purge.timer")]
 
 
-def _starts(file: str) -> bool:
-    """Say whether a unit is enabled by itself, and not started by another."""
-    return not file.endswith(("-drain.service", "-purge.service"))
+def _enabled(where: str, files: Iterable[str]) -> List[str]:
+    """Return the units that are wanted by others, as `systemctl enable` has it."""
+    wants = [entry for entry in os.listdir(where) if entry.endswith(".wants")]
+    return [
+        file
+        for file in files
+        if any(os.path.lexists(os.path.join(where, entry, file)) for entry in wants)
+    ]
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -93,11 +93,17 @@ def test_units_are_removed_and_nothing_else_is(spoolq, where):
     spoolq("systemd", "install", "--to", str(where), "--name", "mail")
     done = spoolq("systemd", "remove", "--to", str(where))
     assert {name.split("-")[1].split(".")[0] for name in os.listdir(where)} == {"mail"}
-    assert (
-        "disable --now spoolq.service spoolq-drain.path spoolq-drain.timer spoolq-purge.timer"
-        in done.err
-    )
+    assert "next:  systemctl daemon-reload" in done.err
     assert "there are no units" in spoolq("systemd", "remove", "--to", str(where)).err
+
+
+def test_units_that_are_enabled_are_not_removed(spoolq, where):
+    spoolq("systemd", "install", "--to", str(where))
+    (where / "timers.target.wants").mkdir()
+    os.symlink(where / "spoolq-purge.timer", where / "timers.target.wants" / "spoolq-purge.timer")
+    done = spoolq("systemd", "remove", "--to", str(where), code=1)
+    assert "hint: first:  systemctl disable --now spoolq-purge.timer" in done.err
+    assert NAMES <= set(os.listdir(where))
 
 
 @pytest.mark.parametrize("name", ["drain", "purge", "a b", "../x", "a/b", "é", "x.service"])

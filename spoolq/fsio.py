@@ -388,26 +388,6 @@ def sync_files(descriptors: Sequence[int]) -> None:
         sync_data(descriptor)
 
 
-def replace_file(path: str, data: bytes, mode: int) -> None:
-    """Write a file anew in one step, outside a spool: after an error the old one is as it was.
-
-    A link in its place is replaced, not followed. A crash in between may leave litter beside it,
-    whose name begins with a dot and ends in ".new".
-    """
-    above, name = os.path.split(os.path.abspath(path))
-    directory = Dir.open(above, mode)
-    try:
-        temporary = f".{name}.{os.urandom(4).hex()}.new"
-        directory.write(temporary, data, sync=True)
-        try:
-            directory.rename(temporary, directory, name)
-        except BaseException:
-            directory.tidy(temporary)
-            raise
-    finally:
-        directory.close()
-
-
 def _refuse_irregular(info: os.stat_result) -> None:
     if not stat.S_ISREG(info.st_mode):
         kinds = {

@@ -357,3 +357,15 @@ def group_id(name: str) -> int:
     import grp
 
     return grp.getgrnam(name).gr_gid
+
+
+def user_name(number: int) -> str:
+    """Return the name of a user, or the number where it has none, or the system no users."""
+    if WINDOWS:
+        return str(number)
+    import pwd
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)

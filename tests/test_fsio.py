@@ -570,35 +570,3 @@ class _WithoutFdatasync:
         if name == "fdatasync":
             raise AttributeError(name)
         return getattr(os, name)
-
-
-class TestReplacingAFileElsewhere:
-    def test_it_is_new_with_the_mode_that_is_wanted(self, tmp_path):
-        path = tmp_path / "x"
-        path.write_bytes(b"old")
-        fsio.replace_file(str(path), b"new", 0o644)
-        assert path.read_bytes() == b"new"
-        assert stat.S_IMODE(path.stat().st_mode) == 0o644
-        assert os.listdir(tmp_path) == ["x"]
-
-    def test_a_rename_that_fails_leaves_the_old_one_and_no_litter(self, tmp_path, monkeypatch):
-        path = tmp_path / "x"
-        path.write_bytes(b"old")
-
-        def fail(*_, **__):
-            raise OSError(5, "Input/output error")
-
-        monkeypatch.setattr(fsio.os, "rename", fail)
-        with pytest.raises(OSError, match="Input/output"):
-            fsio.replace_file(str(path), b"new", 0o644)
-        monkeypatch.undo()
-        assert path.read_bytes() == b"old"
-        assert os.listdir(tmp_path) == ["x"]
-
-    @POSIX
-    def test_a_link_in_its_place_is_replaced_and_not_followed(self, tmp_path):
-        (tmp_path / "target").write_bytes(b"mine")
-        os.symlink("target", tmp_path / "x")
-        fsio.replace_file(str(tmp_path / "x"), b"new", 0o644)
-        assert (tmp_path / "target").read_bytes() == b"mine"
-        assert not os.path.islink(tmp_path / "x")

@@ -375,3 +375,10 @@ def test_a_group_is_known_by_its_name(monkeypatch):
     monkeypatch.setattr(platform, "WINDOWS", True)
     with pytest.raises(KeyError):
         platform.group_id(group.gr_name)
+
+
+def test_a_user_without_a_name_is_called_by_number(monkeypatch):
+    assert platform.user_name(0) == "root"
+    assert platform.user_name(2**31 - 3) == str(2**31 - 3)
+    monkeypatch.setattr(platform, "WINDOWS", True)
+    assert platform.user_name(0) == "0"

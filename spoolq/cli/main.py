@@ -46,7 +46,7 @@ _VERBS: Lazy = {
     "doctor": ("doctor:doctor", "Look for what is wrong with the spool and the machine."),
     "completion": ("settings:completion", "Print the completion script of a shell."),
     "demo": ("demo:demo", "Show in a minute how it works."),
-    "metrics": ("metrics:metrics", "Tell Prometheus how the spool is."),
+    "metrics": ("metrics:metrics", "Print how the spool is, for Prometheus."),
     "systemd": ("systemd:systemd", "Let systemd run the workers."),
 }
 

@@ -31,7 +31,9 @@ _MODE = 0o644
     help="Of how many tags, where none are named (20).",
 )
 def metrics(textfile: Optional[str], tags: Optional[str], max_tags: int) -> None:
-    """Print how the spool is, in Prometheus' text format.
+    """Print how the spool is, for Prometheus.
+
+    Gauges in its text format: of what is there, and of what ended in the last hour.
 
     \b
     spoolq metrics
@@ -47,7 +49,7 @@ def metrics(textfile: Optional[str], tags: Optional[str], max_tags: int) -> None
     if textfile is None:
         render.data(text.decode("utf-8"))
         return
-    from spoolq.fsio import replace_file
+    from spoolq.outside import replace_file
 
     replace_file(textfile, text, _MODE)
     if render.is_terminal(sys.stderr):  # cron mails what is said

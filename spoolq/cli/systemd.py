@@ -6,19 +6,20 @@ A file that was changed by hand, or is not ours, is neither overwritten nor remo
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
-from pathlib import Path
 from typing import Dict, Iterable, List, Optional
 
 import click
 
-from spoolq import api, config
+from spoolq import api, config, platform
 from spoolq.cli import render
 from spoolq.cli.purge import Age
 from spoolq.cli.verbs import Refused, VerbGroup, Whole, open_spool
 from spoolq.errors import SpoolqError
-from spoolq.fsio import Dir, replace_file
+from spoolq.fsio import Dir
+from spoolq.outside import replace_file
 from spoolq.units import Wanted, is_as_written, units
 
 _SYSTEM = "/etc/systemd/system"
@@ -40,7 +41,7 @@ force_option = click.option("--force", is_flag=True, help="Units that were chang
 
 @click.group(name="systemd", cls=VerbGroup)
 def systemd() -> None:
-    """Let systemd run the workers of a spool."""
+    """Let systemd run the workers."""
 
 
 @systemd.command()
@@ -173,12 +174,9 @@ def _program() -> List[str]:
 
 def _owner(spool: api.Spool) -> str:
     """Return the user that a worker of this spool has to be."""
-    try:
-        name = Path(spool.path).owner()
-    except (KeyError, NotImplementedError):
-        name = ""
-    plain = name.replace("-", "").replace("_", "").replace(".", "").isalnum() and name.isascii()
-    return name if plain else str(os.stat(spool.path).st_uid)
+    number = os.stat(spool.path).st_uid
+    name = platform.user_name(number)
+    return name if re.fullmatch(r"[A-Za-z0-9_.-]+", name) else str(number)
 
 
 def _directory(user: bool) -> str:

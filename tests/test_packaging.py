@@ -1,6 +1,8 @@
 """What a release is made of fits together; .ci/release-check builds one."""
 
 import configparser
+import json
+import math
 import os
 import re
 import shlex
@@ -8,6 +10,9 @@ import shlex
 import pytest
 
 import spoolq
+from spoolq.cli import times, workers
+from spoolq.config import Settings
+from spoolq.units import MARGIN
 from tests.conftest import REPOSITORY
 
 WORKFLOW = REPOSITORY / ".github" / "workflows" / "ci.yml"
@@ -43,3 +48,20 @@ def test_the_workflow_runs_what_is_there():
     assert os.access(REPOSITORY / ".ci" / "run", os.X_OK)
     assert [name for name in named if not (REPOSITORY / name).exists()] == []
     assert len(named) > 3
+
+
+def test_the_container_starts_a_worker_that_has_time_to_stop():
+    """No container is built here: there is nothing that could."""
+    text = (REPOSITORY / "docs" / "container" / "Containerfile").read_text(encoding="utf-8")
+    words = [
+        word
+        for instruction in ("ENTRYPOINT", "CMD")
+        for word in json.loads(re.search(rf"^{instruction} (.*)$", text, re.MULTILINE).group(1))
+    ]
+    assert words[:5] == ["tini", "--", "spoolq", "worker", "start"]
+    with workers.start.make_context("start", words[5:]) as ctx:
+        seconds = times.duration(ctx.params["stop_within"])
+    enough = math.ceil(seconds + Settings().grace + MARGIN)
+    page = (REPOSITORY / "docs" / "systemd.md").read_text(encoding="utf-8")
+    for place in (text, page):
+        assert f"--stop-timeout {enough} " in place

@@ -20,7 +20,7 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
-from spoolq import instants, views
+from spoolq import instants, names, views
 from spoolq.census import Census, Ended, Run
 from spoolq.errors import SpoolqError
 from spoolq.job import CANCELLED, INTERRUPTED, LOST
@@ -41,6 +41,7 @@ MOST_READ = 1000
 #: Of how many tags is told where none are named.
 MOST_TAGS = 20
 
+_NO_STAMP = ":"  # what sorts after every digit: somebody may name a file anything
 _MOST_DROPS = 1000  # looked at for the oldest: without a worker there may be any number
 _ATTEMPTS = (1, 2, 3, 4, 5, 10)
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 300, 900, 3600, 10_800, 43_200, 86_400)
@@ -86,6 +87,12 @@ def outcome(run: Run) -> str:
     return _BY_ERROR.get(run.error or "", "failed")
 
 
+def _first(filenames: Iterable[str]) -> Optional[datetime]:
+    """Return the first instant in sorted names; one that only looks like a job's has none."""
+    found = (name for name in map(names.parse, filenames) if name is not None)
+    return next((name.at for name in found), None)
+
+
 class _Recent(NamedTuple):
     """What ended in the window: all of it by state, and what was read of the newest."""
 
@@ -129,25 +136,24 @@ class _Collector:
         yield self._one(
             "oldest_due_age_seconds",
             "For how long the job that is due longest has waited, 0 where none is due.",
-            max([self._age(waiting[0]) if due else 0.0, *self._ages(drops)]),
+            max([self._age(_first(waiting[:due])), *self._ages(drops)]),
         )
-        coming = [*waiting[due : due + 1], *self._census.names("failed")[:1]]
-        if coming:
+        coming = [_first(waiting[due:]), _first(self._census.names("failed"))]
+        instants_to_come = [at for at in coming if at is not None]
+        if instants_to_come:
             yield self._one(
                 "next_due_timestamp_seconds",
                 "When the next job or retry falls due; absent where nothing is to come.",
-                instants.from_stamp(min(coming)[: instants.STAMP_WIDTH]).timestamp(),
+                min(instants_to_come).timestamp(),
             )
-        running = self._census.names("processing")
         yield self._one(
             "longest_running_seconds",
             "For how long the job that runs longest has run, 0 where none runs.",
-            self._age(running[0]) if running else 0.0,
+            self._age(_first(self._census.names("processing"))),
         )
 
-    def _age(self, filename: str) -> float:
-        since = instants.from_stamp(filename[: instants.STAMP_WIDTH])
-        return max((self._now - since).total_seconds(), 0.0)
+    def _age(self, since: Optional[datetime]) -> float:
+        return 0.0 if since is None else max((self._now - since).total_seconds(), 0.0)
 
     def _ages(self, drops: Sequence[str]) -> Iterator[float]:
         """Yield for how long dropped files, not yet jobs, have been there."""
@@ -180,15 +186,15 @@ class _Collector:
     def _look_back(self) -> _Recent:
         begin = instants.later(self._now, -WINDOW)
         since = instants.to_stamp(begin)
-        by_state = Counter(state for _, state in self._census.ended(since))
+        by_state = Counter(state for stamp, state in self._census.ended(since) if stamp < _NO_STAMP)
         newest = [
-            (state, name)
-            for state, name in self._census.newest_ended(MOST_READ)
-            if name[: instants.STAMP_WIDTH] >= since
+            (state, filename, name.at)
+            for state, filename in self._census.newest_ended(MOST_READ)
+            if filename >= since and (name := names.parse(filename)) is not None
         ]
         if newest and len(newest) < sum(by_state.values()):
-            begin = instants.from_stamp(newest[-1][1][: instants.STAMP_WIDTH])
-        told = [self._census.ended_job(state, name) for state, name in newest]
+            begin = newest[-1][2]
+        told = [self._census.ended_job(state, filename) for state, filename, _ in newest]
         return _Recent(
             begin.timestamp(),
             max((self._now - begin).total_seconds(), 1.0),
@@ -200,10 +206,8 @@ class _Collector:
         recent = self._look_back()
         runs = [run for job in recent.jobs for run in job.runs]
         started = [run.started_at for run in runs]
-        started += [
-            instants.from_stamp(name[: instants.STAMP_WIDTH]).timestamp()
-            for name in self._census.names("processing")
-        ]
+        claims = map(names.parse, self._census.names("processing"))
+        started += [claim.at.timestamp() for claim in claims if claim is not None]
         yield self._gauge(
             "recent_ended_jobs", "Jobs that ended in the last hour.", recent.by_state, "state"
         )

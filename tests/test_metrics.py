@@ -232,6 +232,23 @@ def test_a_file_that_is_no_job_is_counted_and_told_no_further(spool, clock, tell
     assert (found["recent_ended_jobs", "dead"], found["recent_read_jobs",]) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    "stamp", ["z" * 22, "0" * 22, "20261399T000000000000Z", "é" * 22, " " * 22]
+)
+def test_a_name_that_only_looks_like_one_of_a_job_has_no_time(spool, clock, ended, tell, stamp):
+    for state in ("pending", "failed", "completed", "dead"):
+        given.write(spool, state, f"{stamp}.p5.a0.x.json", '{"command": "true"}')
+    given.write(spool, "processing", f"{stamp}.p5.a0.x@w-1-x.0.json", '{"command": "true"}')
+    given.job(spool, "pending", given.named(clock, "due", wait=-5))
+    given.job(spool, "failed", given.named(clock, "retry", wait=5))
+    ended("well", (1, WELL))
+    found = tell()
+    assert found["oldest_due_age_seconds",] == 5
+    assert found["next_due_timestamp_seconds",] == clock().timestamp() + 5
+    assert found["longest_running_seconds",] == 0
+    assert found["recent_read_jobs",] == 1
+
+
 def test_what_ends_in_the_future_is_told_without_a_negative_time(ended, tell):
     ended("a", (1, WELL), before=-9999, waited=-5)
     found = tell()

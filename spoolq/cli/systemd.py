@@ -80,9 +80,10 @@ def install(
     to: Optional[str],
     force: bool,
 ) -> None:
-    """Write units: a worker, one that comes when there is work, a nightly purge.
+    """Write units for workers and a nightly purge.
 
-    Nothing is started: what to type next is said.
+    One worker stays, another comes when there is work. Nothing is started: what to type next is
+    said.
 
     \b
     spoolq systemd install --user --count 4
@@ -107,8 +108,7 @@ def install(
         for file, text in texts.items():
             render.data(f"# {render.escape(os.path.join(where, file))}\n{text}\n")
         return
-    render.say(f"units for the spool {render.escape(spool.path)}:")
-    _write(where, texts, force)
+    _write(where, texts, force, spool.path)
     if wanted.run_as == "root":
         render.warn("the spool is root's, so its jobs run as root")
     _say_next(wanted.name, user)
@@ -217,7 +217,7 @@ def _read(where: str, file: str) -> Optional[str]:
         return None
 
 
-def _write(where: str, texts: Dict[str, str], force: bool) -> None:
+def _write(where: str, texts: Dict[str, str], force: bool, spool: str) -> None:
     """Write the units that are not there as they are to be: all of them, or none."""
     there = {file: _read(where, file) for file in texts}
     changed = [
@@ -226,6 +226,7 @@ def _write(where: str, texts: Dict[str, str], force: bool) -> None:
         if text is not None and text != texts[file] and not is_as_written(text)
     ]
     _refuse_changed(changed, where, force)
+    render.say(f"units for the spool {render.escape(spool)}:")
     try:
         os.makedirs(where, exist_ok=True)
         for file, text in texts.items():

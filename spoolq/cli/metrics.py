@@ -8,8 +8,11 @@ from typing import Optional, Sequence
 
 import click
 
+from spoolq.census import Census
 from spoolq.cli import render
 from spoolq.cli.verbs import Refused, Verb, Whole, open_spool
+from spoolq.metrics import MOST_TAGS, exposition
+from spoolq.outside import replace_file
 
 #: A file that node_exporter reads, which runs as another user.
 _MODE = 0o644
@@ -26,9 +29,9 @@ _MODE = 0o644
 @click.option(
     "--max-tags",
     type=Whole(0, 10_000),
-    default=20,
+    default=MOST_TAGS,
     metavar="N",
-    help="Of how many tags, where none are named (20).",
+    help=f"Of how many tags, where none are named ({MOST_TAGS}).",
 )
 def metrics(textfile: Optional[str], tags: Optional[str], max_tags: int) -> None:
     """Print how the spool is, for Prometheus.
@@ -42,15 +45,10 @@ def metrics(textfile: Optional[str], tags: Optional[str], max_tags: int) -> None
     named: Sequence[str] = [tag for tag in (tags or "").split(",") if tag]
     if textfile is not None and not textfile.endswith(".prom"):
         raise Refused(f"{textfile} would not be read: node_exporter reads files in .prom alone")
-    from spoolq.census import Census
-    from spoolq.metrics import exposition
-
     text = exposition(Census(open_spool().dir), tags=named, max_tags=max_tags)
     if textfile is None:
         render.data(text.decode("utf-8"))
         return
-    from spoolq.outside import replace_file
-
     replace_file(textfile, text, _MODE)
     if render.is_terminal(sys.stderr):  # cron mails what is said
         render.say(f"wrote {render.escape(os.path.abspath(textfile))}")

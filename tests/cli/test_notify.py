@@ -82,7 +82,7 @@ def test_a_manager_that_does_not_listen_holds_up_nothing(tmp_path):
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 def test_the_unit_in_the_documentation_is_one(tmp_path):
-    page = (REPOSITORY / "docs" / "how-to.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs" / "how-to" / "systemd.md").read_text(encoding="utf-8")
     unit = re.search(r"```ini\n(.*?)```", page, re.DOTALL).group(1)
     assert "Type=notify" in unit
     own = unit.replace("/opt/spoolq/bin/spoolq", sys.executable).replace("User=jobs", "User=root")

@@ -109,7 +109,7 @@ def record(typed: List[str]) -> List[Event]:
         os.close(parent)
         os.close(child)
         shutil.rmtree(home)
-    return events
+    return [(round(at, 3), data) for at, data in events]
 
 
 def _with_ids(command: str, ids: List[str], known: Dict[str, str]) -> str:
@@ -145,7 +145,7 @@ def cast(events: List[Event]) -> str:
         "env": {"SHELL": "/bin/bash", "TERM": "xterm-256color"},
     }
     lines = [json.dumps(header)]
-    lines += [json.dumps([round(at, 3), "o", data]) for at, data in events]
+    lines += [json.dumps([at, "o", data]) for at, data in events]
     return "\n".join(lines) + "\n"
 
 
@@ -223,9 +223,8 @@ def svg(events: List[Event]) -> str:
         last = each.until >= end
         y = TOP + each.row * LINE + 13
         name = f"s{number}"
-        texts.append(
-            f'<text class="{"l" if last else "h"} {name}" x="{SIDE}" y="{y:g}">{each.content}</text>'
-        )
+        place = f'class="{"l" if last else "h"} {name}" x="{SIDE}" y="{y:g}"'
+        texts.append(f"<text {place}>{each.content}</text>")
         since, until = 100 * each.since / end, 100 * each.until / end
         stop = "" if last else f"{until:.3f}%,100%{{visibility:hidden}}"
         rules.append(
@@ -233,15 +232,17 @@ def svg(events: List[Event]) -> str:
             f"{since:.3f}%{{visibility:visible}}{stop}}}.{name}{{animation-name:{name}}}"
         )
     moving = "\n".join(rules)
+    font = '14px ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace'
+    way = "animation-iteration-count:infinite;animation-timing-function:step-end"
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" \
 height="{height}" role="img" aria-label="A session with spoolq">
 <title>A session with spoolq</title>
 <style>
-text{{font:14px ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace;fill:#cdd3de;white-space:pre}}
+text{{font:{font};fill:#cdd3de;white-space:pre}}
 .h{{visibility:hidden}}
 @media (prefers-reduced-motion:no-preference){{
-.l,.h{{animation-duration:{end:.2f}s;animation-iteration-count:infinite;animation-timing-function:step-end}}
+.l,.h{{animation-duration:{end:.2f}s;{way}}}
 {moving}
 }}
 </style>

@@ -112,7 +112,9 @@ class Bindings:
                 if self.real.get(fact, fact) not in actual
             ]
             silent = bool(expected) and not actual.strip()
-            return f"says nothing of {', '.join(missing) or 'anything'}" if missing or silent else None
+            return (
+                f"says nothing of {', '.join(missing) or 'anything'}" if missing or silent else None
+            )
         match = self.pattern(expected).fullmatch(actual)
         if match is None:
             return "prints something else"

@@ -55,9 +55,7 @@ def test_a_block_in_which_nothing_is_run_holds_no_command():
 def test_what_is_not_run_says_why_and_is_little():
     given = [block for found, _ in READ.values() for block in found if "not run" in block.told]
     reasons = [block.told["not run"].split(":")[0] for block in given]
-    unknown = [
-        block.place for block, reason in zip(given, reasons) if reason not in REASONS
-    ]
+    unknown = [block.place for block, reason in zip(given, reasons) if reason not in REASONS]
     assert unknown == []
     for reason, most in REASONS.items():
         assert reasons.count(reason) <= most, reason

@@ -10,13 +10,15 @@ import re
 from typing import Dict, List, Optional
 
 WORKER = r"[A-Za-z0-9][\w-]*-\d+-[a-z0-9]{6}\b"
+#: An id on a page has a digit, or every word of 13 letters were one; a made one may have none.
 ID = r"\b(?=[a-z]*[0-9])[0-9a-z]{13}\b"
+MADE = r"\b[0-9a-z]{13}\b"
 TIMES = [
     r"\d{8}T\d{12}Z",
     r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:\d\d)?",
     r"\b\d\d:\d\d(?::\d\d)?\b",
 ]
-DURATION = r"\b(?:\d+ h )?\d+(?:\.\d+)? (?:µs|ms|s|min|h)\b|\b\d+m\d+\.\d+s\b"
+DURATION = r"\b(?:\d+ [dh] )?\d+(?:\.\d+)? (?:µs|ms|s|m|min|h|d)\b|\b\d+m\d+\.\d+s\b"
 TOKEN = re.compile(
     f"(?P<worker>{WORKER})|(?P<time>{'|'.join(TIMES)})|(?P<id>{ID})|(?P<duration>{DURATION})"
     r"|(?P<gap>[ \t]+)|(?P<any>…)|(?P<number>\b\d+\b)"
@@ -24,9 +26,11 @@ TOKEN = re.compile(
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[=>]")
 
 #: What prints a table or a story: its layout is its own matter, and facts alone are compared.
-LAID_OUT = re.compile(r"^spoolq(?: --spool \S+)?(?:$| (?:status|list|show|dlq list)\b(?!.*--json))")
+LAID_OUT = re.compile(
+    r"^spoolq(?: --spool \S+)?(?:$| (?:status|list|show|dlq list|worker list)\b(?!.*--json))"
+)
 FACTS = re.compile(
-    rf"{ID}|\b(?:pending|processing|failed|completed|dead|worker lost|cancelled)\b"
+    rf"{WORKER}|{ID}|\b(?:pending|processing|failed|completed|dead|worker lost|cancelled)\b"
     r"|\bexit code \d+|\bline \d+\b"
 )
 
@@ -100,7 +104,7 @@ class Bindings:
         if text in self._groups:
             return f"(?P={self._groups[text]})"
         self._groups[text] = f"g{len(self._groups)}"
-        return f"(?P<{self._groups[text]}>{WORKER if kind == 'worker' else ID})"
+        return f"(?P<{self._groups[text]}>{WORKER if kind == 'worker' else MADE})"
 
     def fault(self, command: str, expected: List[str], printed: str) -> Optional[str]:
         """Return what is wrong with the output of a command, or None; bind what is new."""

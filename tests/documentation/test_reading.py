@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from tests.documentation import blocks
+from tests.documentation.__main__ import written
 from tests.documentation.compare import Bindings, plain
-from tests.documentation.page import Reader, left, place
+from tests.documentation.page import Reader, Went, left, place
 
 on_linux = pytest.mark.skipif(
     not sys.platform.startswith("linux") or not shutil.which("bash"), reason="wants Linux and bash"
@@ -108,3 +109,17 @@ def test_what_a_terminal_overwrites_is_not_shown():
 )
 def test_a_block_that_could_escape_the_test_is_refused(page):
     assert len(blocks.read("page.md", page)[1]) == 1
+
+
+def test_an_id_that_happens_to_be_all_letters_is_one():
+    bindings = Bindings()
+    assert bindings.fault("x", ["k3v9x2a7m4q1c"], "xcshggnrvjyfn\n") is None
+    assert bindings.command("spoolq logs k3v9") == "spoolq logs xcshggnrvjyfn"
+
+
+def test_a_page_is_given_what_came_where_that_differs_by_more_than_it_must():
+    page = "```console\n$ a\n2026-11-24 04:28:36 one\n$ b\n{}\n$ c\n…\n```\n"
+    (block,) = blocks.read("page.md", page.format("two"))[0]
+    came = ["2031-01-01 01:01:01 one\n", "three\n\nfour\n", "more\n"]
+    went = [Went(typed, printed, "") for typed, printed in zip(block.typed(), came)]
+    assert written(page.format("two"), went) == page.format("three\n\nfour")

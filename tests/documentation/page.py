@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple
 
@@ -90,6 +90,11 @@ class Place:
             timeout=2 * PATIENCE,
         )
 
+    def stop(self, spool: str) -> None:
+        """Let the workers of a spool leave, if there are any."""
+        if os.listdir(os.path.join(spool, "workers")):
+            self.run("spoolq", "--spool", spool, "worker", "stop", "--now")
+
     def here(self, text: str) -> str:
         """Return text of a page with the paths that they have here."""
         return PLACES.sub(lambda match: f"{self.root}/{match.group(1)}", text)
@@ -112,7 +117,7 @@ def place() -> Iterator[Place]:
         yield made
     finally:
         for spool in made.spools():
-            made.run("spoolq", "--spool", spool, "worker", "stop", "--now")
+            made.stop(spool)
         shutil.rmtree(root, ignore_errors=True)
 
 
@@ -215,16 +220,20 @@ class Reader:
 
 
 def left(made: Place) -> List[str]:
-    """Run what the page has left waiting; return the jobs that died, and why."""
+    """Run what the page has left waiting, in short; return the jobs that died, and why."""
     died = []
     for spool in made.spools():
-        made.run("spoolq", "--spool", spool, "worker", "stop", "--now")
-        made.run("spoolq", "--spool", spool, "resume")
-        for setting in (("backoff_base", "0.01"), ("settle", "0.1")):
-            made.run("spoolq", "--spool", spool, "config", "set", *setting)
-        made.run("spoolq", "--spool", spool, "worker", "start", "--count", "4", "--drain")
-        told = made.run("spoolq", "--spool", spool, "list", "--state", "dead", "--json").stdout
-        for job in json.loads(told):
-            if job["error"] != "cancelled":
-                died.append(made.told(f"{job['id']}: {job['error']}: {job['command']}"))
+        made.stop(spool)
+        waiting = [*os.listdir(f"{spool}/pending"), *os.listdir(f"{spool}/failed")]
+        if waiting:
+            with suppress(FileNotFoundError):
+                os.unlink(f"{spool}/paused")
+            with open(f"{spool}/config.json", "w", encoding="utf-8") as file:
+                json.dump({"format": 1, "backoff_base": 0.01, "settle": 0.1}, file)
+            made.run("spoolq", "--spool", spool, "worker", "start", "--count", "4", "--drain")
+        if os.listdir(f"{spool}/dead"):
+            told = made.run("spoolq", "--spool", spool, "list", "--state", "dead", "--json").stdout
+            for job in json.loads(told):
+                if job["error"] != "cancelled":
+                    died.append(made.told(f"{job['id']}: {job['error']}: {job['command']}"))
     return died

@@ -1,16 +1,12 @@
 """What a worker tells its service manager."""
 
 import os
-import re
-import shutil
 import socket
-import subprocess
-import sys
 
 import pytest
 
 from spoolq import notify
-from tests.conftest import REPOSITORY, wait_until
+from tests.conftest import wait_until
 
 
 class Manager:
@@ -78,27 +74,3 @@ def test_a_manager_that_does_not_listen_holds_up_nothing(tmp_path):
         tell(notify.ALIVE)
     assert manager.hear()
     manager.socket.close()
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
-def test_the_unit_in_the_documentation_is_one(tmp_path):
-    page = (REPOSITORY / "docs" / "how-to" / "systemd.md").read_text(encoding="utf-8")
-    unit = re.search(r"```ini\n(.*?)```", page, re.DOTALL).group(1)
-    assert "Type=notify" in unit
-    own = unit.replace("/opt/spoolq/bin/spoolq", sys.executable).replace("User=jobs", "User=root")
-    path = tmp_path / "spoolq.service"
-    path.write_text(own, encoding="utf-8")
-    assert _complaints(path) == []
-    path.write_text(own.replace("KillMode=mixed", "KillMode=some"), encoding="utf-8")
-    assert "kill mode" in _complaints(path)[0]
-
-
-def _complaints(unit):
-    """Return what systemd says of a unit of ours, of a machine's other units nothing."""
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(unit)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    return [line for line in done.stdout.splitlines() if unit.name in line]

@@ -13,6 +13,6 @@ A comment right before a block tells what the block alone does not:
     <!-- second terminal -->        it is typed in another terminal, and may go on there
     <!-- file: NAME -->             it is the content of this file
     <!-- exits: N -->               it ends with this exit code
-    <!-- needs: PROGRAM... -->      it is left out where one of these is not there
+    <!-- needs: PROGRAM... -->      it is left out where one of these, or a module, is not there
     <!-- crontab -->                each of its lines is run as cron runs it
 """

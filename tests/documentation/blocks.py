@@ -3,8 +3,8 @@
 import re
 from typing import Dict, List, NamedTuple, Tuple
 
-FENCE = re.compile(r"^(`{3,})\s*([\w{}:-]*)\s*(.*)$")
-COMMENT = re.compile(r"^<!-- (not run|second terminal|file|exits|needs|crontab)(?:: (.*))? -->$")
+FENCE = re.compile(r"^( *)(`{3,})\s*([\w{}:-]*)\s*(.*)$")
+COMMENT = re.compile(r"^ *<!-- (not run|second terminal|file|exits|needs|crontab)(?:: (.*))? -->$")
 
 #: Blocks that are run, and how: typed into a shell, or given to a program as a file.
 SHELL = ("sh", "console")
@@ -42,7 +42,7 @@ class Block(NamedTuple):
 
     @property
     def programs(self) -> List[str]:
-        """The programs that must be here to run it, beside a shell and Python."""
+        """The programs, or modules of Python, that must be here to run it."""
         program = PROGRAMS.get(self.language, "") if "file" not in self.told else ""
         named = [*self.told.get("needs", "").split(), program]
         return [each for each in named if each not in ("", "python")]
@@ -72,26 +72,26 @@ def read(page: str, text: str) -> Tuple[List[Block], List[str]]:
     lines: List[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         if opened:
-            fence, language, start = opened
-            if line.rstrip() == fence:
+            indent, fence, language, start = opened
+            if line.strip() == fence:
                 block = Block(page, start, language, "".join(f"{each}\n" for each in lines), told)
                 blocks.append(block)
                 told, opened, lines = {}, None, []
             else:
-                lines.append(line)
+                lines.append(line[len(indent) :] if line.startswith(indent) else line)
             continue
         fence = FENCE.match(line)
         comment = COMMENT.match(line)
         if fence:
-            opened = fence.group(1), fence.group(2), number + 1
-            directive = fence.group(2).startswith("{")
-            if not directive and fence.group(2) not in (*RUN, *READ):
-                wrong.append(f"{page}:{number}: a block in {fence.group(2) or 'no language'}")
+            indent, ticks, language, _ = fence.groups()
+            opened = indent, ticks, language, number + 1
+            if not language.startswith("{") and language not in (*RUN, *READ):
+                wrong.append(f"{page}:{number}: a block in {language or 'no language'}")
         elif comment:
             told[comment.group(1)] = comment.group(2) or ""
         elif line.strip():
             wrong += [f"{page}:{number}: {key!r} stands before no block" for key in told]
             told = {}
     if opened:
-        wrong.append(f"{page}:{opened[2]}: a block without an end")
+        wrong.append(f"{page}:{opened[3]}: a block without an end")
     return [block for block in blocks if not block.language.startswith("{")], wrong

@@ -30,7 +30,10 @@ STAND_INS = Path(__file__).parent / "stand-ins"
 LOOK = re.compile(
     r"(?:ls|cat|spoolq(?: --spool \S+)?(?: (?:status|list|show|logs|dlq list|worker list)\b.*)?$)"
 )
-PLACES = re.compile(r"(?<![\w.$}/-])/(srv|opt/spoolq|home/me|var/www|var/backups)\b(?!/\.)")
+NODE = "var/lib/prometheus/node-exporter"
+PLACES = re.compile(
+    r"(?<![\w.$}/-])/(srv|opt/spoolq|home/me|var/backups|var/lib/prometheus)\b(?!/\.)"
+)
 
 
 class Went(NamedTuple):
@@ -48,7 +51,7 @@ class Place:
         self.root = root
         self.home = os.path.join(root, "home", "me")
         self.calls = os.path.join(root, "calls")
-        for directory in ("home/me", "srv", "opt/spoolq/bin", "var/www", "var/backups", "tools"):
+        for directory in ("home/me", "srv", "opt/spoolq/bin", "var/backups", "tools", NODE):
             os.makedirs(os.path.join(root, directory))
         clean = {
             name: value

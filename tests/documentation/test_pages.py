@@ -1,5 +1,6 @@
 """What README.md and docs/ say is typed, runs, and prints what they say."""
 
+import importlib.util
 import shutil
 import sys
 
@@ -33,6 +34,11 @@ REASONS = {
     "it is the tools' own": 3,
     "it is another program's": 6,
 }
+
+
+def is_here(name):
+    """Say whether there is a program, or a module of Python, of this name."""
+    return bool(shutil.which(name) or importlib.util.find_spec(name))
 
 
 def test_every_page_is_read_and_every_block_has_a_language():
@@ -72,7 +78,7 @@ def test_what_a_page_says_is_typed_runs_and_prints_what_it_says(page):
             for block in READ[page][0]:
                 if not block.is_run:
                     continue
-                absent = [each for each in block.programs if not shutil.which(each)]
+                absent = [each for each in block.programs if not is_here(each)]
                 missing.update(absent)
                 if absent:
                     continue

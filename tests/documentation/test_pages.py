@@ -26,13 +26,13 @@ RUN = [page for page, (found, _) in READ.items() if any(block.is_run for block i
 
 #: Why a block is not run here: each reason, and how many blocks may give it.
 REASONS = {
-    "it installs": 8,
-    "it needs systemd": 8,
-    "it needs root and another user": 4,
-    "it needs a container runtime": 2,
+    "it installs": 3,
     "it takes minutes": 4,
-    "it is the tools' own": 3,
-    "it is another program's": 6,
+    "it is the tools' own": 1,
+    "it needs root and another user": 2,
+    "it needs systemd": 4,
+    "it needs a container runtime": 1,
+    "it needs a browser": 2,
 }
 
 

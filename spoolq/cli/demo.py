@@ -16,6 +16,7 @@ import click
 import spoolq
 from spoolq import api, config, control
 from spoolq.cli import render
+from spoolq.cli.columns import Cell
 from spoolq.cli.verbs import Verb
 from spoolq.errors import StorageFailed
 
@@ -86,7 +87,7 @@ _TOUR = (
         lambda spool: spool.counts()["processing"] == 1 and _is_running(spool),
         ["kill -9 %1", "spoolq worker start --drain", "spoolq show"],
     ),
-    _Step("That is all there is.", ["spoolq status"]),
+    _Step("That is all there is: what was to be done is done.", ["spoolq status"]),
 )
 
 
@@ -108,9 +109,17 @@ def demo(no_pause: bool, keep: bool) -> None:
     """
     place = tempfile.mkdtemp(prefix="spoolq-demo-")
     tour = _Tour(place, 0.0 if no_pause else _PAUSE)
+    render.out(f"A tour of {len(_TOUR)} steps, in a spool of its own: nothing of yours is touched.")
+    if not no_pause:
+        render.out("It goes on by itself and takes a minute; Ctrl+C ends it.")
     try:
-        for step in _TOUR:
-            tour.take(step)
+        for number, step in enumerate(_TOUR, 1):
+            tour.take(step, f"{number} of {len(_TOUR)}")
+        render.out("")
+        render.out("Now in a directory of your own:")
+        render.out("  spoolq init")
+        render.out("  spoolq enqueue 'echo hello'")
+        render.out("  spoolq worker start --count 2")
     finally:
         try:
             tour.close()
@@ -137,9 +146,10 @@ class _Tour:
         paths = [ours, self._environment.get("PYTHONPATH", "")]
         self._environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
 
-    def take(self, step: _Step) -> None:
+    def take(self, step: _Step, which: str) -> None:
+        """Say what a step is about, run its commands, and leave time to read."""
         render.out("")
-        render.out(render.painted(step.text, "bold", sys.stdout))
+        render.story([(which, Cell.styled(step.text, "bold"))])
         for command in step.commands:
             self._run(command)
         self._wait(step)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Dict, List, Optional, Sequence
 
 import click
 
-from spoolq import api, control, instants
+from spoolq import api, control
 from spoolq.cli import render, tables, times
-from spoolq.cli.jobs import again, each
+from spoolq.cli.jobs import ON_A_TERMINAL, again, each
 from spoolq.cli.purge import Age, confirmed, purge_jobs
-from spoolq.cli.verbs import Refused, VerbGroup, complete_id, open_spool, resolve
+from spoolq.cli.verbs import Refused, VerbGroup, Whole, complete_id, open_spool, resolve
 from spoolq.views import JobView
 
 
@@ -21,37 +20,34 @@ def dlq() -> None:
 
 
 @dlq.command(name="list")
+@click.option("--limit", type=Whole(1), metavar="N", help="At most N, the newest.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: an array.")
-def list_dead(as_json: bool) -> None:
+def list_dead(limit: Optional[int], as_json: bool) -> None:
     """List what is dead, and why, the newest first.
+
+    The newest 50 on a terminal, all of them in a pipe.
 
     \b
     spoolq dlq list
     spoolq dlq list --json | jq -r '.[] | .id + " " + .why'
     """
     spool = open_spool()
-    found = sorted(spool.list("dead"), key=_since, reverse=True)
-    reasons = why_dead(spool, found)
+    more = limit
+    if limit is None and render.room() is not None and not as_json:
+        limit, more = ON_A_TERMINAL, ON_A_TERMINAL + 1
+    found = list(spool.list("dead", limit=more))
     if as_json:
+        reasons = why_dead(spool, found)
         render.document([{**view.as_dict(), "why": why} for view, why in zip(found, reasons)])
         return
     if not found:
-        render.say(f"nothing is dead in {render.escape(spool.path)}")
-    now = instants.now()
-    rows = [
-        [
-            render.escape(view.id),
-            tables.attempts(view),
-            tables.when(view, now),
-            f"{render.escape(why)}  {tables.command_line(view)}".rstrip(),
-        ]
-        for view, why in zip(found, reasons)
-    ]
-    render.table(("ID", "ATTEMPT", "WHEN", "WHY, AND THE COMMAND"), rows)
-
-
-def _since(view: JobView) -> datetime:
-    return view.name.at if view.name else view.changed_at
+        render.advise(f"nothing is dead in {render.escape(spool.path)}")
+        return
+    shown = found[:limit]
+    tables.print_dead(shown, why_dead(spool, shown))
+    if len(found) > len(shown):
+        render.tip(f"the newest {limit}; --limit N shows more")
+    render.tip("all about one: spoolq show ID    once more: spoolq dlq retry ID, or --all")
 
 
 def why_dead(spool: api.Spool, found: Sequence[JobView]) -> List[str]:

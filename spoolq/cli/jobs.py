@@ -8,7 +8,7 @@ from typing import Any, Callable, List, Optional, Sequence
 import click
 
 from spoolq import api, views
-from spoolq.cli import render, tables
+from spoolq.cli import render, story, tables
 from spoolq.cli.verbs import (
     FAILED,
     TRY_AGAIN,
@@ -75,13 +75,22 @@ def list_jobs(
     if as_json:
         render.document([view.as_dict() for view in found])
         return
-    more = limit == ON_A_TERMINAL and len(found) > limit
     tables.print_jobs(found[:limit])
-    if more:
-        render.say(f"the newest {limit}; --limit N shows more")
-    if not found and on_terminal:
-        what = f"{state} jobs" if state else "jobs"
-        render.say(f"no {what} in {render.escape(spool.path)}")
+    if limit is not None and len(found) > limit:
+        render.tip(f"the newest {limit}; --limit N shows more")
+    elif not found:
+        _tell_of_none(spool, state, tag)
+
+
+def _tell_of_none(spool: api.Spool, state: Optional[str], tag: Optional[str]) -> None:
+    """Say that there is nothing, and what to do next."""
+    what = f"{state} jobs" if state else "jobs"
+    tagged = f" with the tag {render.escape(tag)!r}" if tag else ""
+    if any(spool.counts()[known] for known in STATES):
+        render.tip(f"no {what}{tagged}; what there is:  spoolq status")
+    else:
+        render.tip(f"no jobs in {render.escape(spool.path)} yet; put one in with:")
+        render.tip("spoolq enqueue 'echo hello'")
 
 
 # --- show -----------------------------------------------------------------------------------------
@@ -102,8 +111,7 @@ def show(job: str, as_json: bool) -> None:
     if as_json:
         render.document(view.as_dict())
     else:
-        for line in tables.described(spool, view):
-            render.out(line)
+        story.tell(spool, view)
 
 
 # --- cancel and retry -----------------------------------------------------------------------------

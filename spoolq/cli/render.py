@@ -4,16 +4,17 @@ Names, commands, errors and file names come from anybody. What a terminal would 
 as an escape wherever they are shown. A job's output is its own matter: it goes out byte for byte
 where stdout is no terminal (see `output` for where it is one).
 
-rich costs 50 ms to import, so only tables and progress bars on a terminal use it.
+rich costs 50 ms to import, so only progress bars on a terminal use it; see `columns` for tables.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import IO, Any, BinaryIO, List, Optional, Sequence
+from typing import IO, Any, BinaryIO, Mapping, Optional, Sequence, Tuple
 
 from spoolq import config
+from spoolq.cli import columns
 from spoolq.text import printable
 
 _WRAP = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "bold": 1, "dim": 2}
@@ -146,68 +147,66 @@ def raw(data: bytes) -> None:
 # --- tables ---------------------------------------------------------------------------------------
 
 
-class Cell(str):
-    """Text of a table with a style; escaped already."""
+def room() -> Optional[int]:
+    """Return how many cells a line on stdout has; None where it has no end, in a pipe."""
+    if not is_terminal(sys.stdout):
+        return None
+    from shutil import get_terminal_size
 
-    style = ""
-
-    @classmethod
-    def styled(cls, text: str, style: str) -> Cell:
-        """Return a cell in a style."""
-        cell = cls(text)
-        cell.style = style
-        return cell
+    return get_terminal_size().columns
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: pretty on a terminal, plain aligned columns in a pipe.
+def glyph(pretty: str, plain: str) -> str:
+    """Return a sign that looks well, or the plain one where stdout cannot show that."""
+    try:
+        pretty.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        return plain
+    return pretty
 
-    The last column takes what room there is. Cells are escaped by the caller or harmless.
+
+def on_stdout(text: str, style: str) -> str:
+    """Return text in a style, where colour goes to stdout."""
+    return painted(text, style, sys.stdout)
+
+
+def table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    optional: Optional[Mapping[str, int]] = None,
+) -> None:
+    """Print a table: fitted to a terminal, whole in a pipe; nothing where there are no rows.
+
+    The last column takes what room there is. Cells are escaped by the caller or harmless; columns
+    that are `optional` are left out where the last one has less than so many cells.
     """
-    if not rows:
-        return
-    if is_terminal(sys.stdout) or _color == "always":
-        _pretty(heads, rows)
-    else:
-        for line in aligned([heads, *rows]):
+    if rows:
+        mark = glyph("…", "~")
+        for line in columns.table(heads, rows, room(), on_stdout, optional, mark):
             out(line)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> List[str]:
-    """Return rows as lines with aligned columns, two blanks apart."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
-    ]
+def line(text: str) -> None:
+    """Print a line of data, cut to the terminal where there is one."""
+    left = room()
+    fitting = text if left is None else columns.cut(text, left, glyph("…", "~"))
+    out(columns.painted(text, fitting, on_stdout))
 
 
-_LAST_COLUMN = 20  # characters that are of use
+def story(rows: Sequence[Tuple[str, str]], margin: str = "") -> None:
+    """Print labelled texts, wrapped to the terminal where there is one."""
+    for each in columns.story(rows, room(), on_stdout, margin):
+        out(each)
 
 
-def _pretty(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def tip(text: str) -> None:
+    """Tell who sits at a terminal what can be done next; nothing where nobody does."""
+    if is_terminal(sys.stdout) and is_terminal(sys.stderr):
+        advise(text)
 
-    colored = has_color(sys.stdout)
-    console = Console(
-        file=sys.stdout,
-        force_terminal=colored or None,
-        color_system="standard" if colored else None,
-        no_color=not colored,
-        highlight=False,
-        emoji=False,
-        markup=False,
-    )
-    shown = Table(box=None, pad_edge=False, header_style="bold" if colored else "")
-    *widths, _ = (max(map(cell_len, column)) for column in zip(heads, *rows))
-    room = console.width - sum(widths) - 2 * len(widths)
-    # What is cut is the last column; only where that would leave nothing, the first one too.
-    widths[0] = max(widths[0] - max(_LAST_COLUMN - room, 0), min(widths[0], _LAST_COLUMN))
-    room = console.width - sum(widths) - 2 * len(widths)
-    for head, width in zip(heads, [*widths, max(room, _LAST_COLUMN)]):
-        shown.add_column(head, no_wrap=True, overflow="ellipsis", max_width=width)
-    for row in rows:
-        shown.add_row(*(Text(cell, style=getattr(cell, "style", "")) for cell in row))
-    console.print(shown)
+
+def advise(text: str) -> None:
+    """Tell a person what to do, after the data that says why; wrapped to a terminal."""
+    flush()
+    for each in columns.wrapped(text, room() or len(text)):
+        say(each)

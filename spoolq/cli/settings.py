@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Optional
 import click
 
 from spoolq import api, config
-from spoolq.cli import render
+from spoolq.cli import columns, render
 from spoolq.cli.verbs import (
     Refused,
     Verb,
@@ -74,7 +74,7 @@ def list_settings(as_json: bool) -> None:
         [key, render.escape(spelled(values[key])), "set" if key in ours else "", found.meaning]
         for key, found in config.KEYS.items()
     ]
-    for line in render.aligned([["SETTING", "VALUE", "", "MEANING"], *rows]):
+    for line in columns.bare([["SETTING", "VALUE", "", "MEANING"], *rows]):
         render.out(line)  # nothing of it is worth cutting
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Sequence
 
 import click
 
 from spoolq import api, instants, names, views
 from spoolq.cli import render, tables, times
+from spoolq.cli.columns import Cell
 from spoolq.cli.verbs import Verb, is_spool, open_spool, spool_path
 from spoolq.layout import STATES
+from spoolq.names import Name
+
+_CLOCK_FROM = 600  # seconds from which the time of day is of more use than the distance alone
 
 
 @click.command(cls=Verb)
@@ -45,19 +48,18 @@ def greet() -> None:
 
 
 class Due(NamedTuple):
-    """What waits, by time: how much of it is due, and when the next of each state is."""
+    """What waits, by time: how much of it is due, and which is the next of each state."""
 
     now: int
     later: int
-    next_run: Optional[datetime]
-    next_retry: Optional[datetime]
+    first: Dict[str, Name]
 
 
 def due(spool: api.Spool, now: datetime) -> Due:
     """Look at the times in the names of what waits."""
     stamp = instants.to_stamp(now)
     is_due, later = 0, 0
-    first: Dict[str, str] = {}
+    first: Dict[str, Name] = {}
     for state in ("pending", "failed"):
         for filename in spool.dir.dir(state).scan():
             name = names.parse(filename)
@@ -67,9 +69,9 @@ def due(spool: api.Spool, now: datetime) -> Due:
                 is_due += 1
             else:
                 later += state == "pending"
-                first[state] = min(name.stamp, first.get(state, name.stamp))
-    found = {state: instants.from_stamp(earliest) for state, earliest in first.items()}
-    return Due(is_due, later, found.get("pending"), found.get("failed"))
+                if state not in first or name.stamp < first[state].stamp:
+                    first[state] = name
+    return Due(is_due, later, first)
 
 
 def as_document(spool: api.Spool) -> Dict[str, Any]:
@@ -77,7 +79,7 @@ def as_document(spool: api.Spool) -> Dict[str, Any]:
     now = instants.now()
     waiting = due(spool, now)
     workers = tables.shown_workers(spool)
-    coming = [at for at in (waiting.next_run, waiting.next_retry) if at is not None]
+    coming = [name.at for name in waiting.first.values()]
     return {
         **spool.counts(),
         "due": waiting.now,
@@ -107,41 +109,61 @@ def show(spool: api.Spool) -> None:
     waiting = due(spool, now)
     workers = tables.shown_workers(spool)
     paused = views.is_paused(spool.dir)
-    render.out(f"spool {render.escape(spool.path)}{', paused' if paused else ''}")
-    width = max(len(str(number)) for number in counts.values())
-    notes = _notes(waiting, counts, now)
+    title = Cell.joined("spool ", Cell.styled(render.escape(spool.path), "bold"))
+    render.line(Cell.joined(*title.parts, Cell.styled(", paused", "yellow")) if paused else title)
+    wide = max(len(str(number)) for number in counts.values())
+    notes = _notes(spool, waiting, counts, now)
     for state in STATES:
-        number = str(counts[state]).rjust(width)
         style = render.STATE_STYLE[state] if counts[state] else "dim"
-        label = render.painted(state.ljust(10), style, sys.stdout)
-        render.out(f"  {label}  {number}  {notes.get(state, '')}".rstrip())
+        label = Cell.styled(state.ljust(10), style)
+        number = Cell.styled(str(counts[state]).rjust(wide), "bold" if counts[state] else "dim")
+        render.line(Cell.joined("  ", label, "  ", number, *notes.get(state, ())))
     if counts["ignored"]:
-        render.out(f"  {'ignored'.ljust(10)}  {str(counts['ignored']).rjust(width)}  not jobs")
+        ignored = str(counts["ignored"]).rjust(wide)
+        render.line(f"  {'ignored'.ljust(10)}  {ignored}  not jobs; spoolq doctor names them")
     alive = [view for view in workers if view.alive]
     for view in alive:
-        render.out(
-            f"worker {view.name}: {tables.slots(view)} busy, since {tables.since(view.card)}"
-        )
+        began = tables.started(view.card)
+        up = times.length((now - began).total_seconds()) if began else "?"
+        name = Cell.styled(view.name, "bold")
+        render.line(Cell.joined("worker ", name, f": {tables.slots(view)} busy, up {up}"))
         for claim in view.running:
-            render.out(f"  {tables.run_line(spool, claim)}")
+            render.line(f"  {tables.run_line(spool, claim)}")
     if not alive:
-        render.out("no worker")
+        render.line("no worker")
     for warning in warnings(spool, workers):
         render.warn(warning)
     if paused:
-        render.say("paused: workers take nothing new; go on with:  spoolq resume")
+        render.advise("paused: workers take nothing new; go on with:  spoolq resume")
     elif not alive and (waiting.now or counts["failed"] or counts["processing"]):
-        render.say("start a worker with:  spoolq worker start --count 1")
+        render.advise("start a worker with:  spoolq worker start --count 1")
+    elif not sum(counts[state] for state in STATES):
+        render.tip("nothing is here yet; put a job in with:  spoolq enqueue 'echo hello'")
 
 
-def _notes(waiting: Due, counts: Dict[str, int], now: datetime) -> Dict[str, str]:
-    notes = {}
-    if waiting.later and waiting.next_run is not None:
-        notes["pending"] = f"{waiting.now} due, the next at {times.short(waiting.next_run, now)}"
-    if waiting.next_retry is not None:
-        seconds = (waiting.next_retry - now).total_seconds()
-        in_time = f"in {times.length(seconds)}" if seconds > 0 else "now"
-        notes["failed"] = f"the next retry {in_time}"
+def _notes(
+    spool: api.Spool, waiting: Due, counts: Dict[str, int], now: datetime
+) -> Dict[str, Sequence[str]]:
+    """Return what is worth saying of a state beside its number."""
+    notes: Dict[str, Sequence[str]] = {}
+    if "pending" in waiting.first:
+        due = f"  {waiting.now} due, the next " if waiting.now else "  the next "
+        notes["pending"] = (due, *_coming(spool, waiting.first["pending"], "pending", now))
+    if "failed" in waiting.first:
+        first = waiting.first["failed"]
+        notes["failed"] = ("  the next retry ", *_coming(spool, first, "failed", now))
     if counts["dead"]:
-        notes["dead"] = "why: spoolq dlq list"
+        notes["dead"] = ("  why: ", Cell.styled("spoolq dlq list", "bold"))
     return notes
+
+
+def _coming(spool: api.Spool, name: Name, state: str, now: datetime) -> Sequence[str]:
+    """Return when a job is due, and what it runs."""
+    at = times.until(name.at, now)
+    if (name.at - now).total_seconds() >= _CLOCK_FROM:
+        at += f" ({times.short(name.at, now)})"
+    view = views.look(spool.dir, state, str(name), spool.settings)
+    if view is None or view.job is None:
+        return (at,)
+    line = tables.named(view)
+    return (f"{at}: ", *(line.parts or (line,)))

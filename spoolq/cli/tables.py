@@ -1,23 +1,31 @@
-"""Jobs and workers as people see them: the rows of tables, and the words in them."""
+"""Jobs and workers as people see them: the rows of tables, and the words in them.
+
+On a terminal times are told by their distance, and a table is cut to the width that there is. In a
+pipe nothing is cut, a job has one line, and each column but the last has one word, with the time as
+RFC 3339: the same job gives the same line until it moves.
+"""
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
 from datetime import datetime
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
 from spoolq import api, instants, views
-from spoolq.cli import render, times
-from spoolq.cli.render import STATE_STYLE, Cell
-from spoolq.fields import FIELDS
+from spoolq.cli import columns, render, times
+from spoolq.cli.columns import Cell
+from spoolq.cli.render import STATE_STYLE
 from spoolq.job import Entry
 from spoolq.names import Name
 from spoolq.text import shortened
 from spoolq.views import JobView, WorkerView
 
 _LINE = 100  # characters of a command where it is not what was asked for
+_WIDE = 100  # cells of a terminal on which why and what stand apart
+_NOTHING = "-"  # a cell of a pipe with nothing in it
+
+#: What a table leaves out where its last column would have less room than this.
+_OPTIONAL = {"TAGS": 40, "TOOK": 40, "TRY": 20, "WHEN": 20}
 
 
 def command_line(view: JobView) -> str:
@@ -36,13 +44,36 @@ def attempts(view: JobView) -> str:
     return f"{view.attempts} of {1 + view.max_retries}"
 
 
-def when(view: JobView, now: datetime) -> str:
-    """Return the time that the state is about."""
-    if view.name is None:
-        return times.short(view.changed_at, now)
-    if view.state == "pending" and view.name.at <= now:
-        return "due"
-    return times.short(view.name.at, now)
+def tries(view: JobView) -> str:
+    """Return the same in one word: 2/4."""
+    return attempts(view).replace(" of ", "/")
+
+
+def moment(view: JobView) -> datetime:
+    """Return the time that a job's state is about: when it falls due, began or ended."""
+    return view.name.at if view.name else view.changed_at
+
+
+def when(view: JobView, now: datetime) -> Cell:
+    """Return that time by its distance, in the words of the state."""
+    at = moment(view)
+    if view.state == "processing" and view.name is not None:
+        return Cell.styled(f"for {times.length((now - at).total_seconds())}", "cyan")
+    if view.state == "pending":
+        return Cell("due" if at <= now or view.name is None else times.until(at, now))
+    if view.state == "failed" and view.name is not None:
+        return Cell(f"retry {times.until(at, now)}")
+    return Cell.styled(times.ago(at, now), "dim")
+
+
+def took(entry: Entry) -> str:
+    """Return how long a run took, "" where its record does not say."""
+    try:
+        began = instants.from_rfc3339(entry["started_at"])
+        ended = instants.from_rfc3339(entry["finished_at"])
+    except (KeyError, ValueError):
+        return ""
+    return times.length((ended - began).total_seconds())
 
 
 def cell(state: str) -> Cell:
@@ -50,31 +81,104 @@ def cell(state: str) -> Cell:
     return Cell.styled(state, STATE_STYLE[state])
 
 
-def what(view: JobView) -> str:
-    """Return what a job runs and what went wrong, the name first where it has one."""
+def named(view: JobView) -> Cell:
+    """Return what a job runs, its name first where it has one."""
     name = view.job.fields.get("name") if view.job else None
     line = command_line(view)
-    if name:
-        line = f"{render.escape(name)}: {line}"
+    if not name:
+        return Cell(line)
+    return Cell.joined(Cell.styled(f"{render.escape(name)}:", "bold"), f" {line}")
+
+
+def what(view: JobView) -> Cell:
+    """Return what a job runs and what went wrong, the name first where it has one."""
+    line = named(view)
     if view.error and view.state in ("failed", "dead"):
-        return f"[{render.escape(view.error)}] {line}"
+        reason = Cell.styled(f"[{render.escape(view.error)}]", "red")
+        return Cell.joined(reason, " ", *_parts(view))
     return line
+
+
+def tags(view: JobView) -> str:
+    """Return a job's tags."""
+    return render.escape(", ".join(view.job.fields.get("tags", ()))) if view.job else ""
 
 
 def print_jobs(found: Sequence[JobView]) -> None:
     """Print jobs as a table."""
+    if render.room() is None:
+        rows = [
+            [render.escape(view.id), cell(view.state), *_words(view), what(view)] for view in found
+        ]
+        render.table(("ID", "STATE", "TRY", "WHEN", "COMMAND"), rows)
+        return
     now = instants.now()
     rows = [
         [
             render.escape(view.id),
             cell(view.state),
-            attempts(view),
+            tries(view),
             when(view, now),
+            took(view.last_run) if view.state != "processing" else "",
+            tags(view),
             what(view),
         ]
         for view in found
     ]
-    render.table(("ID", "STATE", "ATTEMPT", "WHEN", "COMMAND"), rows)
+    _print_filled(("ID", "STATE", "TRY", "WHEN", "TOOK", "TAGS", "COMMAND"), rows)
+
+
+def print_dead(found: Sequence[JobView], reasons: Sequence[str]) -> None:
+    """Print what is dead as a table, and why, with the last line that it printed."""
+    room = render.room()
+    whys = [_why(view, reason) for view, reason in zip(found, reasons)]
+    if room is None or room < _WIDE:
+        whys = [Cell.joined(*why.parts, "  ", *_parts(view)) for why, view in zip(whys, found)]
+    if room is None:
+        rows = [[render.escape(view.id), *_words(view), why] for view, why in zip(found, whys)]
+        render.table(("ID", "TRY", "WHEN", "WHY, AND THE COMMAND"), rows)
+        return
+    now = instants.now()
+    rows = [
+        [render.escape(view.id), tries(view), when(view, now), why]
+        for view, why in zip(found, whys)
+    ]
+    if room < _WIDE:
+        _print_filled(("ID", "TRY", "WHEN", "WHY, AND THE COMMAND"), rows)
+        return
+    for row, view in zip(rows, found):
+        row[3] = columns.clipped(row[3], room // 2 - 15)
+        row.append(named(view))
+    _print_filled(("ID", "TRY", "WHEN", "WHY", "COMMAND"), rows)
+
+
+def _why(view: JobView, reason: str) -> Cell:
+    """Return why a job is dead, and the last line that it printed."""
+    from spoolq.cli.output import Harmless
+
+    output = str(view.last_run.get("output", "")).encode("utf-8", "replace")
+    printed = Harmless(colors=False).feed(output, final=True).split("\n")
+    last = next((line.strip() for line in reversed(printed) if line.strip()), "")
+    why = Cell.styled(render.escape(reason), "red")
+    return Cell.joined(why, ": ", render.escape(last)) if last else Cell.joined(why)
+
+
+def _parts(view: JobView) -> Sequence[str]:
+    line = named(view)
+    return line.parts or (line,)
+
+
+def _words(view: JobView) -> List[str]:
+    """Return attempts and time of a job, each in one word that stays the same while it rests."""
+    return [tries(view) or _NOTHING, instants.to_rfc3339(moment(view))[:19] + "Z"]
+
+
+def _print_filled(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table without the columns in which nothing is."""
+    kept = [at for at, column in enumerate(zip(*rows)) if any(column)]
+    shown = [heads[at] for at in kept]
+    optional = {head: least for head, least in _OPTIONAL.items() if head in shown}
+    render.table(shown, [[row[at] for at in kept] for row in rows], optional)
 
 
 def print_workers(spool: api.Spool, workers: Sequence[WorkerView]) -> None:
@@ -87,9 +191,14 @@ def print_workers(spool: api.Spool, workers: Sequence[WorkerView]) -> None:
             runs.append(f"trouble: {render.escape(str(view.card['trouble']))}")
         first, *others = runs or ["nothing"]
         pid = render.escape(str(view.card.get("pid", "?")))
-        rows.append([view.name, pid, slots(view), since(view.card), first])
+        busy, at = slots(view), started(view.card)
+        if render.room() is None:
+            busy, began = busy.replace(" of ", "/"), at and instants.to_rfc3339(at)[:19] + "Z"
+        else:
+            began = at and times.ago(at, instants.now())
+        rows.append([view.name, pid, busy, began or "?", first])
         rows += [["", "", "", "", line] for line in others]
-    render.table(("WORKER", "PID", "SLOTS", "SINCE", "RUNS"), rows)
+    render.table(("WORKER", "PID", "SLOTS", "SINCE", "RUNS"), rows, {"PID": 40, "SINCE": 30})
 
 
 def shown_workers(spool: api.Spool) -> List[WorkerView]:
@@ -102,114 +211,19 @@ def slots(view: WorkerView) -> str:
     return render.escape(f"{len(view.running)} of {view.card.get('count', '?')}")
 
 
-def since(card: Dict[str, Any]) -> str:
+def started(card: Dict[str, Any]) -> Optional[datetime]:
     """Return when a worker started, from what its worker.json says."""
     try:
-        return times.short(instants.from_rfc3339(card["started_at"]), instants.now())
+        return instants.from_rfc3339(card["started_at"])
     except (KeyError, ValueError, TypeError):
-        return "?"
+        return None
 
 
 def run_line(spool: api.Spool, claim: Name) -> str:
     """Return what a slot runs: k3v9 attempt 2 of 4, for 3 s: sleep 5."""
     view = views.look(spool.dir, "processing", str(claim), spool.settings)
-    seconds = max((instants.now() - claim.at).total_seconds(), 0)
+    seconds = (instants.now() - claim.at).total_seconds()
     if view is None or view.job is None:
         return f"{claim.id} attempt {claim.attempt}, for {times.length(seconds)}"
     line = shortened(what(view), _LINE)
     return f"{claim.id} attempt {attempts(view)}, for {times.length(seconds)}: {line}"
-
-
-# --- one job --------------------------------------------------------------------------------------
-
-
-def described(spool: api.Spool, view: JobView) -> List[str]:
-    """Return all about one job, line by line."""
-    now = instants.now()
-    state = render.painted(view.state, STATE_STYLE[view.state], render.stdout())
-    rows = [("job", render.escape(view.id)), ("state", _state(view, state, now))]
-    if view.problem is not None:
-        rows.append(("problem", render.escape(str(view.problem))))
-    if view.job is not None:
-        rows += _fields(view, now)
-    rows.append(("file", render.escape(view.path)))
-    lines = [f"{head.ljust(11)} {text}" for head, text in rows]
-    if view.job is not None and view.job.history:
-        lines += ["", "history", *_history(view)]
-    return lines + _log(spool, view)
-
-
-def _state(view: JobView, state: str, now: datetime) -> str:
-    parts = [state]
-    if view.job is not None:
-        parts.append(f"attempt {attempts(view)}")
-    if view.name is not None and view.state == "processing":
-        seconds = max((now - view.name.at).total_seconds(), 0)
-        parts.append(f"for {times.length(seconds)} on {view.name.worker}")
-    elif view.name is not None and view.name.at > now:
-        parts.append(f"not before {times.echoed(view.name.at, now)}")
-    elif view.name is not None and view.state in ("completed", "dead"):
-        parts.append(f"since {times.spelled(view.name.at)}")
-    if view.error and view.problem is None and view.state != "completed":
-        last = "" if view.state in ("failed", "dead") else "the last run: "
-        parts.append(last + render.escape(view.error))
-    return ", ".join(parts)
-
-
-def _fields(view: JobView, now: datetime) -> List[Tuple[str, str]]:
-    assert view.job is not None
-    fields = view.job.fields
-    rows = [("command", command_line(view))]
-    for key in ("name", "cwd", "timeout", "backoff_base"):
-        if key in fields:
-            unit = " s" if key == "timeout" else ""
-            rows.append((key.replace("_", " "), render.escape(str(fields[key])) + unit))
-    if fields.get("tags"):
-        rows.append(("tags", render.escape(", ".join(fields["tags"]))))
-    priority = view.name.priority if view.name else view.job.priority
-    rows.append(("priority", str(priority)))
-    rows.append(("created", times.spelled(view.created_at)))
-    for name, value in fields.get("env", {}).items():
-        rows.append(("env", render.escape(f"{name}={value}")))
-    for key in fields:
-        if key not in FIELDS:
-            rows.append((render.escape(key), render.escape(json.dumps(fields[key]))))
-    return rows
-
-
-def _history(view: JobView) -> List[str]:
-    assert view.job is not None
-    rows = [("", "ATTEMPT", "STARTED", "TOOK", "END", "WORKER")]
-    for entry in view.job.history:
-        try:
-            started = instants.from_rfc3339(entry["started_at"])
-            ended = instants.from_rfc3339(entry["finished_at"])
-            took = times.length(max((ended - started).total_seconds(), 0))
-            began = times.spelled(started)
-        except (KeyError, ValueError):
-            began, took = "?", "?"
-        number, worker = str(entry.get("attempt", "?")), str(entry.get("worker", "?"))
-        rows.append(("", render.escape(number), began, took, _end(entry), render.escape(worker)))
-    return render.aligned(rows)
-
-
-def _end(entry: Entry) -> str:
-    if "error" in entry:
-        return render.escape(str(entry["error"]))
-    if "signal" in entry:
-        return render.escape(f"signal {entry['signal']}")
-    return render.escape(f"exit code {entry.get('exit_code', '?')}")
-
-
-def _log(spool: api.Spool, view: JobView) -> List[str]:
-    from spoolq import logs
-    from spoolq.cli.output import tail_of
-
-    found = logs.of_job(spool.dir.dir("logs"), view.id)
-    if not found:
-        return []
-    newest = found[-1]
-    path = os.path.join(spool.dir.dir("logs").path, str(newest))
-    text = tail_of(spool, newest, 10)
-    shown = [f"  {line}" for line in text.splitlines()]
-    return ["", f"log of attempt {newest.attempt}: {render.escape(path)}", *shown]

@@ -13,6 +13,7 @@ system reads it; the time understood is always told.
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, time, timedelta, timezone
 
@@ -124,26 +125,42 @@ def short(when: datetime, now: datetime) -> str:
     return local.strftime("%Y-%m-%d %H:%M")
 
 
+_LARGE = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
+
+
 def length(seconds: float) -> str:
-    """Return a length of time in at most two units: 3 ms, 0.3 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    """Return a length of time in at most two units: 3 ms, 0.3 s, 12 s, 2 m 04 s, 3 h 05 m, 2 d."""
     if seconds < 0.05:
-        return f"{seconds * 1000:.0f} ms"
+        return f"{max(seconds, 0) * 1000:.0f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = int(seconds + 0.5)
-    if whole < 60:
-        return f"{whole} s"
-    for size, unit, smaller_size, smaller in (
-        (86_400, "d", 3_600, "h"),
-        (3_600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
+    for size, unit, smaller_size, smaller in _LARGE:
         if whole >= size:
             rest = whole % size // smaller_size
-            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
-    raise AssertionError("unreachable")  # pragma: no cover
+            return f"{whole // size} {unit}" + (f" {rest:02} {smaller}" if rest else "")
+    return f"{whole} s"
+
+
+def ago(when: datetime, now: datetime) -> str:
+    """Return how long an instant is past, in one unit: just now, 12 s ago, 5 min ago, 3 h ago."""
+    seconds = (now - when).total_seconds()
+    if seconds < 1:
+        return "just now" if seconds > -1 else until(when, now)
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds / size)} {unit} ago"
+    return f"{int(seconds)} s ago"
+
+
+def until(when: datetime, now: datetime) -> str:
+    """Return how far away an instant is, in at most two units: now, in 3 s, in 2 h 05 m."""
+    seconds = (when - now).total_seconds()
+    if seconds <= 0:
+        return "now"
+    return f"in {max(math.ceil(seconds), 1)} s" if seconds < 10 else f"in {length(seconds)}"
 
 
 def echoed(when: datetime, now: datetime) -> str:
     """Return an instant as it is told to who typed it: in local time, and how far away."""
-    return f"{spelled(when)}, in {length(max((when - now).total_seconds(), 0))}"
+    return f"{spelled(when)}, {until(when, now)}"

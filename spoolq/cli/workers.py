@@ -264,5 +264,8 @@ def list_workers(as_json: bool) -> None:
         render.document([view.as_dict() for view in found])
         return
     if not found:
-        render.say(f"no worker runs on {render.escape(spool.path)}")
+        render.advise(
+            f"no worker runs on {render.escape(spool.path)}; start one with:  "
+            "spoolq worker start --count 1"
+        )
     tables.print_workers(spool, found)

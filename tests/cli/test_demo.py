@@ -40,7 +40,9 @@ def test_the_demo_shows_success_failure_retry_death_and_rescue(start, tmp_path):
     assert demo.returncode == 0, said
     for fact in (
         "hello from job",
-        "1        ",
+        "attempt 1  ",
+        "1 of 9",
+        "Now in a directory of your own",
         "exit code 1",
         "the server is busy",
         "report.txt: No such file",

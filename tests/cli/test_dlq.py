@@ -44,7 +44,7 @@ def test_list_says_why_each_is_dead(spoolq, spool, dead):
         "byhand": "put here by hand",
     }
     lines = spoolq("dlq", "list").out.splitlines()
-    assert any("exit code 3  echo why; exit 3" in line for line in lines)
+    assert any("exit code 3: why  echo why; exit 3" in line for line in lines)
     assert any("line 2, column 14, field 'priority'" in line for line in lines)
 
 

@@ -238,6 +238,7 @@ def test_the_help_imports_no_verb():
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True
     )
     assert sorted(done.stderr.split()) == [
+        "spoolq.cli.columns",
         "spoolq.cli.main",
         "spoolq.cli.render",
         "spoolq.cli.verbs",

@@ -63,10 +63,6 @@ def test_an_escape_that_is_never_finished_is_shown_in_the_end():
     assert shown(b"end\x1b[31") == r"end\x1b[31"
 
 
-def test_columns_are_aligned_and_lines_have_no_blanks_at_their_end():
-    assert render.aligned([("a", "bb", ""), ("aaa", "b", "c")]) == ["a    bb", "aaa  b   c"]
-
-
 def test_colour_follows_the_option_before_no_color(monkeypatch):
     class Terminal:
         def isatty(self):

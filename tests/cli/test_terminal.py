@@ -147,7 +147,7 @@ def test_colour_can_be_switched_off_and_on(screen, spoolq, run_cli):
 def test_a_long_id_leaves_room_for_the_command(screen, spoolq):
     spoolq("enqueue", "--id", "x" * 64, "echo hello")
     text = screen("list", "--color", "never", columns=80).end()
-    assert "x…  pending  0 of 4   due   echo hello" in text
+    assert "x…  pending  0/4  due   echo hello" in text
 
 
 def test_what_is_done_to_a_job_names_the_spool(screen, spoolq, spool):

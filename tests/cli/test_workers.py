@@ -150,7 +150,7 @@ def test_list_shows_workers_slots_and_runs(spool, spoolq, start_worker):
     assert (found["pid"], found["count"], found["alive"]) == (worker.pid, 3, True)
     assert [run["id"] for run in found["running"]] == ["x"]
     text = spoolq("worker", "list").out
-    assert "1 of 3" in text
+    assert " 1/3 " in text
     assert "x attempt 1 of 4, for " in text
     spoolq("worker", "stop", "--now")
 

@@ -1,0 +1,220 @@
+"""One job's story: what it is, what became of each attempt, what it printed, what happens next.
+
+A person reads this, so times are told by their distance too; a program takes `show --json`. On a
+terminal long texts are wrapped and the environment is cut; in a pipe everything is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from typing import Any, List, Optional, Sequence, Tuple
+
+from spoolq import api, instants, job, logs
+from spoolq.cli import columns, render, tables, times
+from spoolq.cli.columns import Cell
+from spoolq.cli.render import escape
+from spoolq.fields import FIELDS
+from spoolq.job import Entry
+from spoolq.views import JobView
+
+Row = Tuple[str, str]
+
+_RUNS = 12  # attempts that are told on a terminal, the latest ones
+_LINES = 10  # of the output
+
+
+def tell(spool: api.Spool, view: JobView) -> None:
+    """Print all about one job."""
+    now = instants.now()
+    render.story([("job", _headline(view, now))])
+    rows: List[Row] = []
+    if view.problem is not None:
+        rows.append(("problem", Cell.styled(escape(str(view.problem)), "red")))
+    if view.job is not None:
+        rows += _what(view)
+    rows.append(("file", escape(view.path)))
+    newest = _log(spool, view)
+    if newest is not None:
+        rows.append(("log", escape(os.path.join(spool.dir.dir("logs").path, str(newest)))))
+    rows.append(("enqueued", _spelled(view.created_at, now)))
+    rows += _attempts(view, now)
+    render.story(rows, "  ")
+    _print_output(spool, view, newest)
+    render.out("")
+    render.story([("next", what_next(spool, view, now))])
+
+
+def _headline(view: JobView, now: datetime) -> Cell:
+    """Return id and state, with the last reason and how long ago that was."""
+    parts: List[str] = [Cell.styled(escape(view.id), "bold"), " is ", tables.cell(view.state)]
+    if view.error and view.problem is None and view.state in ("failed", "dead"):
+        parts += [": ", Cell.styled(escape(view.error), "red")]
+    if view.job is not None and view.attempts:
+        parts.append(f", {'in' if view.state == 'processing' else 'after'} attempt ")
+        parts.append(tables.attempts(view))
+    if view.state == "processing":
+        parts.append(f", {tables.when(view, now)}")
+    elif view.state in ("completed", "dead"):
+        parts.append(f", {times.ago(tables.moment(view), now)}")
+    return Cell.joined(*parts)
+
+
+def _spelled(when: datetime, now: datetime) -> str:
+    return f"{times.spelled(when)}, {times.ago(when, now)}"
+
+
+def _what(view: JobView) -> List[Row]:
+    """Return what runs, and how."""
+    assert view.job is not None
+    fields = view.job.fields
+    rows: List[Row] = [("command", Cell.styled(tables.command_line(view), "bold"))]
+    if "name" in fields:
+        rows.append(("name", escape(str(fields["name"]))))
+    if "cwd" in fields:
+        rows.append(("in", escape(str(fields["cwd"]))))
+    if fields.get("tags"):
+        rows.append(("tags", tables.tags(view)))
+    rows.append(("priority", str(view.name.priority if view.name else view.job.priority)))
+    if "timeout" in fields:
+        rows.append(("timeout", f"{times.length(fields['timeout'])} for an attempt"))
+    if "backoff_base" in fields:
+        rows.append(
+            ("backoff", f"{fields['backoff_base']} to the power of the attempt, in seconds")
+        )
+    env = [escape(f"{name}={value}") for name, value in fields.get("env", {}).items()]
+    rows += [("env" if not at else "", _on_one_line(text)) for at, text in enumerate(env)]
+    for key in fields:
+        if key not in FIELDS:
+            rows.append((_on_one_line(escape(key), 30), escape(json.dumps(fields[key]))))
+    return rows
+
+
+def _log(spool: api.Spool, view: JobView) -> Optional[logs.LogName]:
+    """Return the newest log of a job."""
+    found = logs.of_job(spool.dir.dir("logs"), view.id) if view.job else []
+    return found[-1] if found else None
+
+
+def _on_one_line(text: str, room: Optional[int] = None) -> str:
+    """Return text cut to what a line of the story has on a terminal."""
+    left = render.room()
+    if left is None:
+        return text
+    return columns.cut(text, max(room or left - 14, 8), render.glyph("…", "~"))
+
+
+# --- the attempts ---------------------------------------------------------------------------------
+
+
+def _attempts(view: JobView, now: datetime) -> List[Row]:
+    """Return a row for each attempt that is told: when, how long, how it ended, by whom."""
+    history: Sequence[Entry] = view.job.history if view.job else ()
+    told = history if render.room() is None else history[-_RUNS:]
+    rows: List[Row] = []
+    if len(told) < len(history):
+        rows.append(("...", f"{len(history) - len(told)} earlier ones; --json has them all"))
+    rows += [(f"attempt {escape(str(run.get('attempt', '?')))}", _run(run, now)) for run in told]
+    if view.state == "processing" and view.name is not None:
+        worker = Cell.styled(f"by {view.name.worker}", "dim")
+        since = f"{times.short(view.name.at, now)}  {tables.when(view, now)}  "
+        rows.append((f"attempt {view.name.attempt}", Cell.joined(since, worker)))
+    return rows
+
+
+def _run(run: Entry, now: datetime) -> Cell:
+    try:
+        began = times.short(instants.from_rfc3339(run["started_at"]), now)
+    except (KeyError, ValueError):
+        began = "?"
+    end = Cell.styled(escape(ended(run)), "green" if job.succeeded(run) else "red")
+    worker = Cell.styled(f"  by {escape(str(run.get('worker', '?')))}", "dim")
+    return Cell.joined(f"{began}  ran {(tables.took(run) or '?').ljust(9)}  ", end, worker)
+
+
+def ended(run: Entry) -> str:
+    """Return how a run ended, in words."""
+    if "error" in run:
+        return str(run["error"])
+    if "signal" in run:
+        return f"killed by signal {run['signal']}"
+    return f"exit code {run.get('exit_code', '?')}"
+
+
+# --- what happens next ----------------------------------------------------------------------------
+
+
+def what_next(spool: api.Spool, view: JobView, now: datetime) -> str:
+    """Return what becomes of a job, or what a person can do about it."""
+    if view.job is None:
+        return "nothing by itself; mend the file, then:  spoolq dlq retry " + _shell(view.id)
+    if view.state == "completed":
+        return f"nothing; a copy of it runs with:  spoolq enqueue --like {view.id}"
+    if view.state == "dead":
+        return "nothing by itself; when the cause is mended:  spoolq retry " + _shell(view.id)
+    if view.state == "processing":
+        return _after_this_run(spool, view)
+    if view.name is None:
+        return "the next worker that looks takes it in"
+    which = f"attempt {view.attempts + 1} of {1 + view.max_retries}"
+    wait = (view.name.at - now).total_seconds()
+    if wait > 0:
+        which += f" {times.until(view.name.at, now)}, at {times.spelled(view.name.at)}"
+    from spoolq.cli.enqueue import standstill
+
+    why = standstill(spool)
+    if why:
+        return f"{which}; {why}"
+    return f"{which}, as soon as a slot is free" if wait <= 0 else which
+
+
+def _after_this_run(spool: api.Spool, view: JobView) -> str:
+    """Return what follows if the run that goes on fails."""
+    if view.name is None or view.name.worker is None:
+        return "it waits for recovery by a worker"
+    if all(worker.name != view.name.worker or not worker.alive for worker in spool.workers()):
+        return "its worker is gone; the next worker ends what is left of it and runs it again"
+    if view.attempts > view.max_retries:
+        return "if this attempt fails, it is dead: it was the last"
+    assert view.job is not None
+    policy = view.settings.policy(view.job)
+    wait = times.length(job.backoff(view.attempts, policy, 0.0))
+    return f"if this attempt fails, attempt {view.attempts + 1} follows after {wait}"
+
+
+def _shell(text: str) -> str:
+    from shlex import quote
+
+    return escape(quote(text))
+
+
+# --- what it printed ------------------------------------------------------------------------------
+
+
+def _print_output(spool: api.Spool, view: JobView, newest: Optional[logs.LogName]) -> None:
+    """Print the end of what it printed last."""
+    text, attempt = _output(spool, newest, view.last_run)
+    if not text:
+        return
+    lines = text.splitlines()
+    render.out("")
+    if len(lines) <= _LINES:
+        render.line(f"what attempt {attempt} printed")
+    elif newest is not None:
+        render.line(f"the end of what attempt {attempt} printed; all of it:  spoolq logs {view.id}")
+    else:
+        render.line(f"the end of what attempt {attempt} printed")
+    bar = Cell.styled(f"  {render.glyph('│', '|')} ", "dim")
+    for line in lines[-_LINES:]:
+        render.line(Cell.joined(bar, line))
+
+
+def _output(spool: api.Spool, newest: Optional[logs.LogName], run: Entry) -> Tuple[str, Any]:
+    """Return the end of the newest log, or what the record of a failed run has kept of it."""
+    from spoolq.cli.output import Harmless, tail_of
+
+    if newest is not None:
+        return tail_of(spool, newest, _LINES + 1), newest.attempt
+    kept = str(run.get("output", "")).encode("utf-8", "replace")
+    return Harmless(colors=False).feed(kept, final=True), escape(str(run.get("attempt", "?")))

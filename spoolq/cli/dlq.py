@@ -7,10 +7,10 @@ from typing import Any, Dict, List, Optional, Sequence
 import click
 
 from spoolq import api, control
-from spoolq.cli import render, tables, times
+from spoolq.cli import completing, render, tables, times
 from spoolq.cli.jobs import ON_A_TERMINAL, again, each
 from spoolq.cli.purge import Age, confirmed, purge_jobs
-from spoolq.cli.verbs import Refused, VerbGroup, Whole, complete_id, open_spool, resolve
+from spoolq.cli.verbs import Refused, VerbGroup, Whole, open_spool, resolve
 from spoolq.views import JobView
 
 
@@ -72,7 +72,7 @@ def why_dead(spool: api.Spool, found: Sequence[JobView]) -> List[str]:
 
 
 @dlq.command(name="retry")
-@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=complete_id)
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=completing.ids("dead"))
 @click.option(
     "--all", "all_", is_flag=True, help="All that failed; not the cancelled, nor no jobs."
 )

@@ -13,10 +13,11 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Sequ
 import click
 
 from spoolq import api, instants, lease, names, platform, views
-from spoolq.cli import given, render, times
+from spoolq.cli import completing, given, render, times
 from spoolq.cli.given import Source
-from spoolq.cli.verbs import Refused, Verb, Whole, complete_id, open_spool, resolve, typed
+from spoolq.cli.verbs import Refused, Verb, Whole, open_spool, resolve, typed
 from spoolq.errors import BadInput, InvalidJob, OutcomeUnknown, SpoolqError
+from spoolq.layout import STATES
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _LITERAL = "spoolq.literal"
@@ -50,7 +51,12 @@ def job_options(function: _F) -> _F:
     """Add the options that say how a job runs."""
     for option in reversed(
         (
-            click.argument("words", nargs=-1, metavar="JSON... | COMMAND [ARG]... | -"),
+            click.argument(
+                "words",
+                nargs=-1,
+                metavar="JSON... | COMMAND [ARG]... | -",
+                shell_complete=completing.files,
+            ),
             click.option("--id", metavar="ID", help="Its id; made where not given."),
             click.option("--name", metavar="TEXT", help="A name, for people."),
             click.option("--tag", "tags", multiple=True, metavar="TEXT", help="A tag; repeatable."),
@@ -82,7 +88,7 @@ def job_options(function: _F) -> _F:
             click.option(
                 "--like",
                 metavar="ID",
-                shell_complete=complete_id,
+                shell_complete=completing.ids(*STATES),
                 help="A copy of another job; what is given besides changes it.",
             ),
         )

@@ -8,14 +8,13 @@ from typing import Any, Callable, List, Optional, Sequence
 import click
 
 from spoolq import api, views
-from spoolq.cli import render, story, tables
+from spoolq.cli import completing, render, story, tables
 from spoolq.cli.verbs import (
     FAILED,
     TRY_AGAIN,
     Refused,
     Verb,
     Whole,
-    complete_id,
     did_you_mean,
     open_spool,
     resolve,
@@ -97,7 +96,7 @@ def _tell_of_none(spool: api.Spool, state: Optional[str], tag: Optional[str]) ->
 
 
 @click.command(cls=Verb)
-@click.argument("job", metavar="[ID]", default="last", shell_complete=complete_id)
+@click.argument("job", metavar="[ID]", default="last", shell_complete=completing.ids(*STATES))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def show(job: str, as_json: bool) -> None:
     """Show everything about one job: file, history, log.
@@ -135,7 +134,13 @@ def each(ids: Sequence[str], act: Callable[[str], None]) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("ids", nargs=-1, required=True, metavar="ID...", shell_complete=complete_id)
+@click.argument(
+    "ids",
+    nargs=-1,
+    required=True,
+    metavar="ID...",
+    shell_complete=completing.ids("pending", "processing", "failed"),
+)
 def cancel(ids: Sequence[str]) -> None:
     """Cancel jobs that wait or run.
 
@@ -166,7 +171,9 @@ def cancel(ids: Sequence[str]) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("ids", nargs=-1, required=True, metavar="ID...", shell_complete=complete_id)
+@click.argument(
+    "ids", nargs=-1, required=True, metavar="ID...", shell_complete=completing.ids("failed", "dead")
+)
 def retry(ids: Sequence[str]) -> None:
     """Run failed jobs now, or dead ones anew.
 

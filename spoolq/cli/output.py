@@ -18,10 +18,11 @@ from typing import Optional
 import click
 
 from spoolq import api, logs, names, views
-from spoolq.cli import render
-from spoolq.cli.verbs import Refused, Verb, Whole, complete_id, open_spool, resolve
+from spoolq.cli import completing, render
+from spoolq.cli.verbs import Refused, Verb, Whole, open_spool, resolve
 from spoolq.errors import InvalidJob, NotFound
 from spoolq.fsio import Dir
+from spoolq.layout import STATES
 
 _CHUNK = 64 * 1024
 _COLOR = r"\x1b\[[0-9;:]{0,60}m"
@@ -119,7 +120,7 @@ def tail_of(spool: api.Spool, name: logs.LogName, lines: int) -> str:
 
 
 @click.command(name="logs", cls=Verb)
-@click.argument("job", metavar="[ID]", default="last", shell_complete=complete_id)
+@click.argument("job", metavar="[ID]", default="last", shell_complete=completing.ids(*STATES))
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on until the job has ended.")
 @click.option("--attempt", type=Whole(1), metavar="N", help="Of this attempt; else the latest.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")

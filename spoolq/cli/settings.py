@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Optional
 
 import click
 
 from spoolq import api, config
-from spoolq.cli import columns, render
+from spoolq.cli import columns, completing, render
 from spoolq.cli.verbs import (
     Refused,
     Verb,
@@ -22,26 +22,12 @@ from spoolq.cli.verbs import (
     working_directory,
 )
 
-SHELLS = ("bash", "zsh", "fish")
-
-
 # --- config ---------------------------------------------------------------------------------------
 
 
 @click.group(name="config", cls=VerbGroup)
 def config_group() -> None:
     """Show and change the settings of the spool."""
-
-
-def _complete_key(_: click.Context, __: click.Parameter, incomplete: str) -> List[Any]:
-    from click.shell_completion import CompletionItem
-
-    plain = incomplete.replace("-", "_")
-    return [
-        CompletionItem(key, help=found.meaning)
-        for key, found in config.KEYS.items()
-        if key.startswith(plain)
-    ]
 
 
 def spelled(value: Any) -> str:
@@ -79,7 +65,7 @@ def list_settings(as_json: bool) -> None:
 
 
 @config_group.command()
-@click.argument("key", shell_complete=_complete_key)
+@click.argument("key", shell_complete=completing.keys)
 @click.option("--json", "as_json", is_flag=True, help="The value as JSON.")
 def get(key: str, as_json: bool) -> None:
     """Print the value of a setting.
@@ -98,7 +84,7 @@ def get(key: str, as_json: bool) -> None:
 
 
 @config_group.command(name="set", context_settings={"ignore_unknown_options": True})
-@click.argument("key", shell_complete=_complete_key)
+@click.argument("key", shell_complete=completing.keys)
 @click.argument("value")
 def set_(key: str, value: str) -> None:
     """Change a setting; it acts on waiting jobs and running workers too.
@@ -121,7 +107,7 @@ def set_(key: str, value: str) -> None:
 
 
 @config_group.command()
-@click.argument("key", shell_complete=_complete_key)
+@click.argument("key", shell_complete=completing.keys)
 def unset(key: str) -> None:
     """Let a setting have its default again.
 
@@ -223,7 +209,7 @@ def init(ctx: click.Context, directory: Optional[str], group: Optional[str]) -> 
 
 
 @click.command(cls=Verb)
-@click.argument("shell")
+@click.argument("shell", metavar="bash|zsh|fish", shell_complete=completing.shells)
 def completion(shell: str) -> None:
     """Print the completion script of a shell: bash, zsh or fish.
 
@@ -236,10 +222,15 @@ def completion(shell: str) -> None:
 
     from spoolq.cli.main import cli
 
-    found = get_completion_class(shell) if shell in SHELLS else None
+    found = get_completion_class(shell) if shell in completing.SHELLS else None
     if found is None:
         raise Refused(
-            f"there is no completion for {shell!r}{did_you_mean(shell, SHELLS)}",
-            "the shells are " + ", ".join(SHELLS),
+            f"there is no completion for {shell!r}{did_you_mean(shell, completing.SHELLS)}",
+            "the shells are " + ", ".join(completing.SHELLS),
         )
-    render.out(found(cli, {}, "spoolq", "_SPOOLQ_COMPLETE").source())
+    script = found(cli, {}, "spoolq", "_SPOOLQ_COMPLETE").source()
+    if shell == "fish":
+        # click's own cuts a description at its first comma, and sorts what is newest first.
+        script = script.replace('string split ","', 'string split --max 1 ","')
+        script = script.replace("complete --no-files", "complete --keep-order --no-files")
+    render.out(script)

@@ -16,7 +16,7 @@ import click
 
 from spoolq import api, config
 from spoolq.cli import render
-from spoolq.errors import BadInput, NoSpool, NotFound, SpoolqError
+from spoolq.errors import BadInput, NoSpool, NotFound
 from spoolq.layout import has_pending
 from spoolq.text import closest
 
@@ -223,6 +223,19 @@ class VerbGroup(click.Group):
             raise Refused(f"there is no verb {word!r}{meant}")
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> List[Any]:
+        """Offer the verbs, without importing them."""
+        if not self.lazy:
+            return super().shell_complete(ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        verbs = [
+            CompletionItem(verb, help=line)
+            for verb, (_, line) in self.lazy.items()
+            if verb.startswith(incomplete)
+        ]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs by section, without importing them."""
         if not self.lazy:
@@ -233,27 +246,6 @@ class VerbGroup(click.Group):
 
 
 # --- ids ------------------------------------------------------------------------------------------
-
-
-def complete_id(ctx: click.Context, _: click.Parameter, incomplete: str) -> List[Any]:
-    """Return the ids that begin with what was typed, the newest first."""
-    from click.shell_completion import CompletionItem
-
-    from spoolq import names
-    from spoolq.layout import STATES
-
-    found = []
-    try:
-        spool = api.Spool(given_spool(ctx) or config.default_spool(os.getcwd()))
-        for state in STATES:
-            for filename in spool.dir.dir(state).scan():
-                job_id = names.id_in(filename)
-                if job_id.startswith(incomplete) and job_id:
-                    found.append((filename, job_id, state))
-    except (SpoolqError, OSError):
-        return []  # completion has no place to complain
-    found.sort(reverse=True)
-    return [CompletionItem(job_id, help=state) for _, job_id, state in found[:100]]
 
 
 def resolve(spool: api.Spool, text: str) -> str:

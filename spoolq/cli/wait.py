@@ -10,9 +10,9 @@ from typing import Any, Dict, List, Optional, Protocol, Sequence, Set
 import click
 
 from spoolq import api, instants, names, views
-from spoolq.cli import render, times
+from spoolq.cli import completing, render, times
 from spoolq.cli.enqueue import standstill
-from spoolq.cli.verbs import FAILED, Refused, Verb, complete_id, open_spool, resolve, typed
+from spoolq.cli.verbs import FAILED, Refused, Verb, open_spool, resolve, typed
 from spoolq.errors import Busy, NotFound
 
 _SHORTEST, _LONGEST = 0.01, 0.25
@@ -21,7 +21,12 @@ _QUIET = 0.5  # seconds after which a person is told what keeps the jobs from ru
 
 
 @click.command(cls=Verb)
-@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=complete_id)
+@click.argument(
+    "ids",
+    nargs=-1,
+    metavar="[ID]...",
+    shell_complete=completing.ids("pending", "processing", "failed"),
+)
 @click.option("--tag", metavar="TEXT", help="All jobs that have this tag now, ended ones too.")
 @click.option("--timeout", metavar="DURATION", help="Give up after 90, 10m ...: exit code 75.")
 @click.pass_context

@@ -11,7 +11,7 @@ from typing import Any, List, Optional, Sequence
 import click
 
 from spoolq import api, config, instants
-from spoolq.cli import render, tables, times
+from spoolq.cli import completing, render, tables, times
 from spoolq.cli.verbs import VerbGroup, Whole, open_spool, typed
 from spoolq.errors import StorageFailed
 from spoolq.spool import SpoolDir
@@ -216,7 +216,7 @@ def require_one_filesystem(spool: SpoolDir) -> None:
 
 
 @worker.command()
-@click.argument("workers", nargs=-1, metavar="[WORKER]...")
+@click.argument("workers", nargs=-1, metavar="[WORKER]...", shell_complete=completing.workers)
 @click.option("--now", is_flag=True, help="End what they run; it waits in pending/ again.")
 def stop(workers: Sequence[str], now: bool) -> None:
     """Ask workers to finish what they run and leave, and wait until they have.

@@ -6,6 +6,7 @@ is a worker for a moment: it claims the job, so nobody else can, and finishes it
 
 from __future__ import annotations
 
+import shlex
 import time
 from contextlib import contextmanager
 from datetime import datetime
@@ -62,6 +63,7 @@ def cancel(
         raise WrongState(
             f"job {job_id} is {view.state}; only waiting and running jobs can be cancelled",
             where=view.path,
+            hint=f"how it ended:  spoolq show {shlex.quote(job_id)}",
         )
     while view.state not in ("completed", "dead"):
         waited = time.monotonic() - started

@@ -57,7 +57,7 @@ def check_number(value: Any, least: float, most: float, whole: bool = False) -> 
     if whole and value != value // 1:
         raise _Bad("must be a whole number")
     if not least <= value <= most:
-        raise _Bad(f"must be from {least:g} to {most:g}")
+        raise _Bad(f"must be from {least:.12g} to {most:.12g}")
 
 
 def _number(least: float, most: float, whole: bool, meaning: str) -> Field:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from contextlib import contextmanager
 from typing import Callable, Dict, Iterator, List, Optional, Tuple, Type, TypeVar
@@ -61,13 +62,26 @@ def storage_error(error: OSError, path: str) -> SpoolqError:
     return StorageFailed(text, hint=advice(error))
 
 
+_ADVICE = {
+    errno.ENOENT: "is the path right, and what is above it there?  ls -ld shows it",
+    errno.ENOTDIR: "something in that path is a file, and no directory",
+    errno.EACCES: "who you are, and what you may:  id; ls -ld of that path and of those above it",
+    errno.EPERM: "who you are, and what you may:  id; ls -ld of that path and of those above it",
+    errno.EROFS: "that filesystem can only be read; name another place with --spool",
+    errno.ELOOP: "a symbolic link in that path leads to itself",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "too many files are open; a higher limit:  ulimit -n",
+    errno.ENFILE: "too many files are open on this machine",
+}
+
+
 def advice(error: OSError) -> Optional[str]:
     """Return what a person can do about what the filesystem said."""
     if error.errno in platform.FULL_ERRNOS:
         return "free some space, then try again"
     if error.errno == errno.EIO:
         return "the disk fails, or its filesystem has shut down: dmesg says why"
-    return None
+    return _ADVICE.get(error.errno or 0)
 
 
 def words(error: Exception) -> str:
@@ -198,8 +212,14 @@ class Layout:
         path = os.path.abspath(path)
         with translated(path):
             if not has_pending(path):
+                if os.path.isfile(path):
+                    raise NoSpool(
+                        f"there is no spool at {path}, which is a file",
+                        hint="name a directory with --spool or $SPOOLQ_SPOOL",
+                    )
                 raise NoSpool(
-                    f"there is no spool at {path}", hint="spoolq init makes one, and enqueue too"
+                    f"there is no spool at {path}",
+                    hint=f"make one:  spoolq init {shlex.quote(path)}  (enqueue makes one too)",
                 )
             root = Dir.open(path)
             info = root.stat()

@@ -15,12 +15,14 @@ import click
 from spoolq import api, instants, lease, names, platform, views
 from spoolq.cli import completing, given, render, times
 from spoolq.cli.given import Source
-from spoolq.cli.verbs import Refused, Verb, Whole, open_spool, resolve, typed
+from spoolq.cli.verbs import Number, Refused, Verb, Whole, open_spool, resolve, typed
 from spoolq.errors import BadInput, InvalidJob, OutcomeUnknown, SpoolqError
 from spoolq.layout import STATES
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _LITERAL = "spoolq.literal"
+_OPTIONS = {"tags": "tag", "run_at": "at"}  # options that are not called as their field
+_A_JOB = "what a job can have:  spoolq enqueue --help"
 
 
 class Enqueuing(Verb):
@@ -47,58 +49,54 @@ class Enqueuing(Verb):
         return {spelling for option in options for spelling in option.opts}
 
 
-def job_options(function: _F) -> _F:
-    """Add the options that say how a job runs."""
-    for option in reversed(
-        (
-            click.argument(
-                "words",
-                nargs=-1,
-                metavar="JSON... | COMMAND [ARG]... | -",
-                shell_complete=completing.files,
-            ),
-            click.option("--id", metavar="ID", help="Its id; made where not given."),
-            click.option("--name", metavar="TEXT", help="A name, for people."),
-            click.option("--tag", "tags", multiple=True, metavar="TEXT", help="A tag; repeatable."),
-            click.option(
-                "--priority", type=Whole(0, 9), metavar="0-9", help="9 goes first; else 5."
-            ),
-            click.option("--at", metavar="TIME", help="Not before: 18:00, 'tomorrow 06:00' ..."),
-            click.option("--in", "in_", metavar="DURATION", help="Not before: 90, 10m, 1h30m ..."),
-            click.option(
-                "--max-retries",
-                type=Whole(0, 100_000),
-                metavar="N",
-                help="Retries after the first attempt; else the setting (3).",
-            ),
-            click.option(
-                "--backoff-base",
-                type=float,
-                metavar="SECONDS",
-                help="The wait after attempt n is this to the n; else the setting (2).",
-            ),
-            click.option("--timeout", metavar="DURATION", help="For one attempt: 90, 10m ..."),
-            click.option("--cwd", metavar="DIR", help="Where it runs; else where you are."),
-            click.option(
-                "--env",
-                multiple=True,
-                metavar="NAME[=VALUE]",
-                help="A variable, or one with the value that it has here; repeatable.",
-            ),
-            click.option(
-                "--like",
-                metavar="ID",
-                shell_complete=completing.ids(*STATES),
-                help="A copy of another job; what is given besides changes it.",
-            ),
-        )
-    ):
-        function = option(function)
-    return function
+def job_options(words: str) -> Callable[[_F], _F]:
+    """Return what adds the options that say how a job runs, and the words of its command."""
+    options = (
+        click.argument("words", nargs=-1, metavar=words, shell_complete=completing.files),
+        click.option("--id", metavar="ID", help="Its id; made where not given."),
+        click.option("--name", metavar="TEXT", help="A name, for people."),
+        click.option("--tag", "tags", multiple=True, metavar="TEXT", help="A tag; repeatable."),
+        click.option("--priority", type=Whole(0, 9), metavar="0-9", help="9 goes first; else 5."),
+        click.option("--at", metavar="TIME", help="Not before: 18:00, 'tomorrow 06:00' ..."),
+        click.option("--in", "in_", metavar="DURATION", help="Not before: 90, 10m, 1h30m ..."),
+        click.option(
+            "--max-retries",
+            type=Whole(0, 100_000),
+            metavar="N",
+            help="Retries after the first attempt; else the setting (3).",
+        ),
+        click.option(
+            "--backoff-base",
+            type=Number(),
+            metavar="SECONDS",
+            help="The wait after attempt n is this to the n; else the setting (2).",
+        ),
+        click.option("--timeout", metavar="DURATION", help="For one attempt: 90, 10m ..."),
+        click.option("--cwd", metavar="DIR", help="Where it runs; else where you are."),
+        click.option(
+            "--env",
+            multiple=True,
+            metavar="NAME[=VALUE]",
+            help="A variable, or one with the value that it has here; repeatable.",
+        ),
+        click.option(
+            "--like",
+            metavar="ID",
+            shell_complete=completing.ids(*STATES),
+            help="A copy of another job; what is given besides changes it.",
+        ),
+    )
+
+    def add(function: _F) -> _F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
 @click.command(cls=Enqueuing)
-@job_options
+@job_options("JSON... | COMMAND [ARG]... | -")
 @click.option("--stream", is_flag=True, help="With -: enqueue each line as it comes.")
 def enqueue(stream: bool, **options: Any) -> None:
     """Put jobs into the queue and print their ids.
@@ -153,20 +151,22 @@ def overriding(options: Dict[str, Any]) -> Dict[str, Any]:
         fields["env"] = given.variables(options["env"])
     if options["backoff_base"] is not None:
         fields["backoff_base"] = _whole(options["backoff_base"])
-    with typed():
-        if options["timeout"] is not None:
+    if options["timeout"] is not None:
+        with typed("--timeout"):
             fields["timeout"] = _whole(times.duration(options["timeout"]))
-        if options["at"] is not None and options["in_"] is not None:
-            raise Refused("--at and --in both say when", "give one of them")
-        now = instants.now()
-        when = None
-        if options["at"] is not None:
+    if options["at"] is not None and options["in_"] is not None:
+        raise Refused("--at and --in both say when", "give one of them")
+    now = instants.now()
+    when = None
+    if options["at"] is not None:
+        with typed("--at"):
             when = times.instant(options["at"], now)
-        elif options["in_"] is not None:
+    elif options["in_"] is not None:
+        with typed("--in"):
             when = instants.later(now, times.duration(options["in_"]))
-        if when is not None:
-            fields["run_at"] = instants.to_rfc3339(when)
-            render.say(f"not before {times.echoed(when, now)}")
+    if when is not None:
+        fields["run_at"] = instants.to_rfc3339(when)
+        render.say(f"not before {times.echoed(when, now)}")
     return fields
 
 
@@ -180,12 +180,17 @@ def sources_of(ctx: click.Context, words: Sequence[str], like: Optional[str]) ->
     assert isinstance(command, Enqueuing)
     if not words:
         if like is None:
-            raise Refused(
-                "what is to be run?", f"spoolq {command.name} 'echo hello'; - reads jobs from stdin"
-            )
+            more = "" if command.name == "run" else "; - reads jobs from stdin"
+            raise Refused("what is to be run?", f"spoolq {command.name} 'echo hello'{more}")
         return [Source("", None, None, {})]
     if words[0] == "-" and not ctx.meta[_LITERAL]:
-        raise Refused("- reads jobs from stdin and stands alone")
+        if command.name == "run":
+            raise Refused(
+                "run follows one job, and - reads many", "spoolq enqueue -; then:  spoolq wait"
+            )
+        raise Refused(
+            f"- reads jobs from stdin and stands alone, without {words[1]!r}", "spoolq enqueue -"
+        )
     return given.from_words(
         words, command.spellings(ctx), literal=ctx.meta[_LITERAL], verb=str(command.name)
     )
@@ -197,7 +202,7 @@ def layers_of(spool: api.Spool, fields: Dict[str, Any], like: Optional[str]) -> 
         return given.Layers(fields, spool.settings)
     view = views.find(spool.dir, resolve(spool, like))
     if view.job is None:
-        raise view.problem or BadInput(f"{like} is no job")
+        raise BadInput(f"{like} is no job: {view.problem}", hint="spoolq dlq list says more")
     return given.Layers(fields, spool.settings, view.job)
 
 
@@ -209,8 +214,12 @@ def publish(spool: api.Spool, layers: given.Layers, sources: Sequence[Source]) -
     try:
         return spool.enqueue_many([layers.around(source.fields) for source in sources])
     except InvalidJob as error:
+        field = str(error.path[0]) if error.path else ""
+        if field in layers.options and field != "env":  # which JSON may have brought along
+            option = _OPTIONS.get(field, field.replace("_", "-"))
+            raise Refused(f"--{option}: {error.reason}", error.hint or _A_JOB) from error
         better = given.explained(error, sources[error.index or 0])
-        raise Refused(str(better), better.hint) from error
+        raise Refused(str(better), better.hint or _A_JOB) from error
 
 
 def _publish_stdin(spool: api.Spool, layers: given.Layers) -> List[str]:

@@ -51,7 +51,7 @@ def error_of(run: Entry) -> Optional[str]:
 
 
 @click.command(cls=enqueue.Enqueuing)
-@enqueue.job_options
+@enqueue.job_options("JSON | COMMAND [ARG]...")
 def run(**options: Any) -> None:
     """Enqueue a job, follow its output, and exit with its code.
 

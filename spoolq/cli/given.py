@@ -81,12 +81,12 @@ def _from_json_word(word: str, number: int, words: Sequence[str]) -> Source:
             f"after a JSON object only further ones can follow, and options, not {word!r}",
             _group_hint(" ".join(words))
             if _SHELL_GROUP.match(words[0]) or words[0] == "{"
-            else None,
+            else "a command goes without JSON:  spoolq enqueue 'echo hello'",
         )
     if _LONE_SURROGATE.search(word):
-        raise Refused("not UTF-8")
+        raise Refused("the JSON is not UTF-8", "save it as UTF-8")
     if len(word) > MAX_GIVEN:
-        raise Refused(f"larger than {MAX_GIVEN // 1024} KiB")
+        raise Refused(f"the JSON is larger than {MAX_GIVEN // 1024} KiB", "put it into a script")
     try:
         text, fields = strictjson.parse_object(word.encode("utf-8"))
     except InvalidJob as error:
@@ -190,12 +190,15 @@ def _placed(error: InvalidJob, where: str, line: Optional[int]) -> InvalidJob:
 
 
 class Layers:
-    """What is put under and over each job: --like, the options, and the surroundings."""
+    """What is put under and over each job: --like, the options, and the surroundings.
+
+    `options` are the fields that were typed as options.
+    """
 
     def __init__(
         self, options: Dict[str, Any], settings: config.Settings, like: Optional[Job] = None
     ) -> None:
-        self._options = options
+        self.options = options
         self._like = {
             key: value
             for key, value in (like.fields if like else {}).items()
@@ -207,8 +210,8 @@ class Layers:
 
     def around(self, fields: Dict[str, Any]) -> Dict[str, Any]:
         """Return the whole job; warn, once for each, of fields that mean nothing."""
-        job = {**self._like, **fields, **self._options}
-        envs = (self._like.get("env"), fields.get("env"), self._options.get("env"))
+        job = {**self._like, **fields, **self.options}
+        envs = (self._like.get("env"), fields.get("env"), self.options.get("env"))
         wrong = [env for env in envs if env is not None and not isinstance(env, dict)]
         if wrong:
             job["env"] = wrong[-1]  # its check says why not
@@ -263,6 +266,8 @@ def variables(assignments: Sequence[str]) -> Dict[str, str]:
     found = {}
     for assignment in assignments:
         name, given, value = assignment.partition("=")
+        if not name:
+            raise Refused(f"--env {assignment!r}: the variable has no name", "--env NAME=VALUE")
         if not given:
             here = config.environment().get(name)
             if here is None:
@@ -270,10 +275,11 @@ def variables(assignments: Sequence[str]) -> Dict[str, str]:
                     f"--env {name}: there is no such variable here", f"--env {name}=VALUE"
                 )
             value = here
-        if not name:
-            raise Refused(f"--env {assignment}: the variable has no name", "--env NAME=VALUE")
         if _LONE_SURROGATE.search(name + value):
-            raise Refused(f"--env {render.escape(name)}: not UTF-8, which a job file must be")
+            raise Refused(
+                f"--env {render.escape(name)}: not UTF-8, which a job file must be",
+                "let the command set it itself, from a script",
+            )
         found[name] = value
     return found
 

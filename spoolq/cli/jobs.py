@@ -21,6 +21,7 @@ from spoolq.cli.verbs import (
 )
 from spoolq.errors import Busy, InvalidJob, SpoolqError
 from spoolq.layout import STATES
+from spoolq.text import closest
 from spoolq.views import JobView
 
 ON_A_TERMINAL = 50
@@ -48,7 +49,14 @@ class State(click.ParamType):
         return [CompletionItem(state) for state in STATES if state.startswith(incomplete)]
 
 
-@click.command(name="list", cls=Verb)
+class _Listing(Verb):
+    def instead(self, ctx: click.Context, word: str) -> Optional[str]:
+        """Take a state for what `--state` is for, and all else for an id."""
+        state = closest(word.lower(), STATES)
+        return f"spoolq list --state {state}" if state else f"one job alone:  spoolq show {word}"
+
+
+@click.command(name="list", cls=_Listing)
 @click.option("--state", type=State(), help="Only these: " + ", ".join(STATES) + ".")
 @click.option("--tag", metavar="TEXT", help="Only those with this tag.")
 @click.option("--limit", type=Whole(1), metavar="N", help="At most N, the newest.")

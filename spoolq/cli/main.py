@@ -135,15 +135,14 @@ def _invoke(arguments: List[str]) -> int:
 
 
 def _usage(error: click.ClickException) -> int:
-    hint = getattr(error, "hint", None)
-    ctx = getattr(error, "ctx", None)
-    render.error(error.format_message())
-    if ctx is not None and not hint:
-        usage = " ".join(ctx.get_usage().split()[1:])
-        render.say(f"  usage  {usage}")
-        hint = f"{ctx.command_path} --help"
-    if hint:
-        render.error_hint(hint)
+    from spoolq.cli.refusals import reworded
+
+    words = reworded(error)
+    render.error(words.message)
+    if words.usage:
+        render.say(f"  usage  {words.usage}")
+    if words.hint:
+        render.error_hint(words.hint)
     return error.exit_code
 
 

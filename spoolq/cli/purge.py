@@ -25,7 +25,7 @@ class Age(click.ParamType):
         """Return the seconds."""
         if isinstance(value, float):
             return value
-        with typed():
+        with typed("--older-than"):
             return times.duration(str(value))
 
 
@@ -38,7 +38,9 @@ def confirmed(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not render.is_terminal(sys.stdin):
-        raise Refused("nobody is there to be asked, and there is no way back", "add --yes")
+        raise Refused(
+            "this removes for good, and stdin is no terminal to ask at", "say it with --yes"
+        )
     if not click.confirm(question, err=True):
         render.say("nothing was removed")
         click.get_current_context().exit(FAILED)

@@ -10,6 +10,7 @@ rich costs 50 ms to import, so only progress bars on a terminal use it; see `col
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import IO, Any, BinaryIO, Mapping, Optional, Sequence, Tuple
 
@@ -31,6 +32,7 @@ STATE_STYLE = {
 #: Names, commands and errors come from anybody; this is how they are shown.
 escape = printable
 
+_COLUMNS = 80  # where a terminal does not say how wide it is
 _color = "auto"
 
 
@@ -149,11 +151,15 @@ def raw(data: bytes) -> None:
 
 def room() -> Optional[int]:
     """Return how many cells a line on stdout has; None where it has no end, in a pipe."""
-    if not is_terminal(sys.stdout):
+    if sys.stdout is None or not is_terminal(sys.stdout):
         return None
-    from shutil import get_terminal_size
-
-    return get_terminal_size().columns
+    given = config.environment().get("COLUMNS", "")
+    if given.isascii() and given.isdigit() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _COLUMNS
+    except (OSError, ValueError):
+        return _COLUMNS
 
 
 def glyph(pretty: str, plain: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import click
 
@@ -25,7 +25,21 @@ from spoolq.cli.verbs import (
 # --- config ---------------------------------------------------------------------------------------
 
 
-@click.group(name="config", cls=VerbGroup)
+class _ConfigGroup(VerbGroup):
+    def resolve_command(self, ctx: click.Context, args: List[str]) -> Any:
+        """Return the verb; a setting in its place is answered with what was meant."""
+        key, given, value = args[0].replace("-", "_").lower().partition("=")
+        if key in config.KEYS and not ctx.resilient_parsing:
+            words = [value] if given else args[1:2]
+            verb = "set" if words else "get"
+            raise Refused(
+                f"{args[0]!r} is a setting, and a verb comes first",
+                f"spoolq config {' '.join([verb, key, *words])}",
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(name="config", cls=_ConfigGroup)
 def config_group() -> None:
     """Show and change the settings of the spool."""
 
@@ -85,14 +99,19 @@ def get(key: str, as_json: bool) -> None:
 
 @config_group.command(name="set", context_settings={"ignore_unknown_options": True})
 @click.argument("key", shell_complete=completing.keys)
-@click.argument("value")
-def set_(key: str, value: str) -> None:
+@click.argument("value", required=False, metavar="VALUE")
+def set_(key: str, value: Optional[str]) -> None:
     """Change a setting; it acts on waiting jobs and running workers too.
 
     \b
     spoolq config set max_retries 5
     spoolq config set capture-env 'PATH LANG HOME'
     """
+    if key.startswith("-"):
+        raise click.NoSuchOption(key, ctx=click.get_current_context())
+    if value is None:
+        name, _, text = key.partition("=")
+        raise Refused("VALUE is missing", f"spoolq config set {name} {text or 'VALUE'}")
     with typed():
         name = config.known(key)
         new = config.from_text(name, value)
@@ -171,7 +190,7 @@ def resume() -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("directory", required=False, type=click.Path(file_okay=False), metavar="[DIR]")
+@click.argument("directory", required=False, type=click.Path(), metavar="[DIR]")
 @click.option("--group", metavar="G", help="Members of this group may submit jobs.")
 @click.pass_context
 def init(ctx: click.Context, directory: Optional[str], group: Optional[str]) -> None:
@@ -192,6 +211,8 @@ def init(ctx: click.Context, directory: Optional[str], group: Optional[str]) -> 
             config.check("group", group)
     here = working_directory()
     path = os.path.join(here, directory or given_spool(ctx) or "spool")
+    if os.path.isfile(path):
+        raise Refused(f"{path} is a file, and a spool is a directory", "spoolq init OTHER-NAME")
     there = is_spool(path) and os.path.exists(os.path.join(path, config.FILE))
     spool = SpoolDir.create(path, group)
     try:

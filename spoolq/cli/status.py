@@ -17,7 +17,13 @@ from spoolq.names import Name
 _CLOCK_FROM = 600  # seconds from which the time of day is of more use than the distance alone
 
 
-@click.command(cls=Verb)
+class _Status(Verb):
+    def instead(self, ctx: click.Context, word: str) -> str:
+        """Take what follows for a job."""
+        return f"one job alone:  spoolq show {word}"
+
+
+@click.command(cls=_Status)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def status(as_json: bool) -> None:
     """Say what waits, runs and has ended, and who works.

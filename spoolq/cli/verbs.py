@@ -21,6 +21,7 @@ from spoolq.layout import has_pending
 from spoolq.text import closest
 
 _META = "spoolq.spool"
+MOST = 10**9  # where a whole number has no bound of its own
 
 #: Exit codes besides 0, as cli.md names them.
 FAILED, USAGE, BUG, PROBLEMS, TRY_AGAIN, INTERRUPTED = 1, 2, 3, 4, 75, 130
@@ -35,12 +36,16 @@ class Refused(click.UsageError):
 
 
 @contextmanager
-def typed() -> Iterator[None]:
-    """Turn an error about what was given into one about what was typed: exit code 2."""
+def typed(what: str = "") -> Iterator[None]:
+    """Turn an error about what was given into one about what was typed: exit code 2.
+
+    `what` is the option that it was typed for.
+    """
     try:
         yield
     except BadInput as error:
-        raise Refused(str(error), error.hint) from error
+        place = f"{what}: " if what else ""
+        raise Refused(f"{place}{error}", error.hint) from error
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
@@ -49,12 +54,25 @@ def did_you_mean(word: str, words: Iterable[str]) -> str:
     return f"; did you mean {meant!r}?" if meant else ""
 
 
+class OneOf(click.Choice):
+    """One of a few words, or the closest one in the refusal."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Return the word."""
+        word = str(value).lower()
+        if word not in self.choices:
+            *most, last = self.choices
+            some = f"{', '.join(most)} or {last}"
+            self.fail(f"{value!r} is not {some}{did_you_mean(word, self.choices)}", param, ctx)
+        return word
+
+
 class Whole(click.ParamType):
     """A whole number from `least` to `most`; click's own writes [0<=x<=9] into the help."""
 
     name = "number"
 
-    def __init__(self, least: int, most: int = 10**9) -> None:
+    def __init__(self, least: int, most: int = MOST) -> None:
         self.least, self.most = least, most
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
@@ -63,9 +81,24 @@ class Whole(click.ParamType):
             number = int(value)
         except ValueError:
             self.fail(f"{value!r} is not a whole number", param, ctx)
+        if number < self.least and self.most == MOST:
+            self.fail(f"{number} is less than {self.least}", param, ctx)
         if not self.least <= number <= self.most:
             self.fail(f"{number} is not from {self.least} to {self.most}", param, ctx)
         return number
+
+
+class Number(click.ParamType):
+    """A number; its bounds are the field's own."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Return the number."""
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number", param, ctx)
 
 
 # --- the spool ------------------------------------------------------------------------------------
@@ -75,6 +108,11 @@ def _note_spool(ctx: click.Context, _: click.Parameter, value: Optional[str]) ->
     if value == "":
         raise Refused("--spool names no directory", "is a variable of the shell empty?")
     if value is not None:
+        if os.path.isfile(value):
+            raise Refused(
+                f"--spool {value}: a spool is a directory, and this is a file",
+                "is it the directory above that was meant?",
+            )
         ctx.meta[_META] = value
 
 
@@ -83,7 +121,7 @@ def spool_option() -> click.Option:
     return click.Option(
         ["--spool"],
         metavar="DIR",
-        type=click.Path(file_okay=False),
+        type=click.Path(),
         expose_value=False,
         callback=_note_spool,
         help="The spool; else $SPOOLQ_SPOOL, ./spool if you made it, or your own.",
@@ -99,7 +137,7 @@ def color_option(*, hidden: bool) -> click.Option:
     """Return --color; the help of the program alone shows it, and every verb takes it."""
     return click.Option(
         ["--color"],
-        type=click.Choice(["auto", "always", "never"]),
+        type=OneOf(["auto", "always", "never"]),
         expose_value=False,
         callback=_use_color,
         hidden=hidden,
@@ -163,9 +201,33 @@ def open_spool(*, create: bool = False) -> api.Spool:
 class Verb(click.Command):
     """A command that takes --spool too."""
 
+    allow_extra_args = True  # what is too much is refused here, in our words
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += [spool_option(), color_option(hidden=True)]
+
+    def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
+        """Read the arguments; what is wrong with them knows which verb it was."""
+        with _told_of(ctx):
+            left = super().parse_args(ctx, args)
+        if left and not ctx.resilient_parsing:
+            raise Refused(f"{left[0]!r} is one argument too many", self.instead(ctx, left[0]))
+        return left
+
+    def instead(self, ctx: click.Context, word: str) -> Optional[str]:
+        """Return what was meant by an argument too many, if that can be told."""
+        return None
+
+
+@contextmanager
+def _told_of(ctx: click.Context) -> Iterator[None]:
+    """Let an error of click's parser know where it was found."""
+    try:
+        yield
+    except click.UsageError as error:
+        error.ctx = error.ctx or ctx
+        raise
 
 
 #: Where a verb is, "module:attribute" under spoolq.cli, and what it does in one line.
@@ -197,7 +259,8 @@ class VerbGroup(click.Group):
         if not args and not self.invoke_without_command and not ctx.resilient_parsing:
             render.say(ctx.get_help())
             ctx.exit(USAGE)
-        return super().parse_args(ctx, args)
+        with _told_of(ctx):
+            return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> List[str]:
         """Return the verbs in the order of the help."""
@@ -217,10 +280,11 @@ class VerbGroup(click.Group):
     ) -> Tuple[Optional[str], Optional[click.Command], List[str]]:
         """Return the verb that was typed, or refuse with the one that was meant."""
         word = args[0]
-        known = ctx.resilient_parsing or word[:1] in ("-", "")
+        known = ctx.resilient_parsing or word.startswith("-")
         if not known and self.get_command(ctx, word) is None:
-            meant = did_you_mean(word, self.list_commands(ctx))
-            raise Refused(f"there is no verb {word!r}{meant}")
+            from spoolq.cli.refusals import unknown_verb
+
+            raise unknown_verb(ctx, word, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> List[Any]:
@@ -263,7 +327,8 @@ def resolve(spool: api.Spool, text: str) -> str:
     except NotFound as error:
         if text == "last":
             raise
-        ids = {names.id_in(name) for state in STATES for name in spool.dir.dir(state).scan()}
+        entries = [name for state in STATES for name in spool.dir.dir(state).scan()]
+        ids = {names.id_in(name) or (name if names.is_job(name) else "") for name in entries}
         starts = {job_id[: len(text)]: job_id for job_id in ids if job_id}
         meant = closest(text, starts)
         if meant is None:

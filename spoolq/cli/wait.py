@@ -45,7 +45,7 @@ def wait(
     """
     if ids and tag is not None:
         raise Refused("ids and --tag both say what to wait for", "give one of them")
-    with typed():
+    with typed("--timeout"):
         patience = None if timeout is None else times.duration(timeout)
     spool = open_spool()
     if ids:

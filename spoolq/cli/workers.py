@@ -12,7 +12,7 @@ import click
 
 from spoolq import api, config, instants
 from spoolq.cli import completing, render, tables, times
-from spoolq.cli.verbs import VerbGroup, Whole, open_spool, typed
+from spoolq.cli.verbs import OneOf, VerbGroup, Whole, open_spool, typed
 from spoolq.errors import StorageFailed
 from spoolq.spool import SpoolDir
 
@@ -45,7 +45,7 @@ def worker() -> None:
 @click.option("--verbose", "-v", is_flag=True, help="Tell more.")
 @click.option(
     "--log-format",
-    type=click.Choice(["text", "json"]),
+    type=OneOf(["text", "json"]),
     default="text",
     help="What it says of its work: lines to read, or a JSON object each (text).",
 )
@@ -61,7 +61,7 @@ def start(
     spoolq worker start --count 4
     spoolq worker start --drain        do what there is, then leave
     """
-    with typed():
+    with typed("--stop-within"):
         seconds = math.inf if stop_within is None else times.duration(stop_within)
     serve(
         open_spool(create=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Iterator, List, Optional
 
 from spoolq import config, control, platform
@@ -100,7 +101,10 @@ def require_spool(path: str) -> None:
     found = [name for name in DIRECTORIES if os.path.lexists(os.path.join(path, name))]
     settled = os.path.lexists(os.path.join(path, config.FILE)) or "pending" in found
     if not os.path.isdir(path) or not (settled or len(found) > 1 or _is_locked(path)):
-        raise NoSpool(f"there is no spool at {path}", hint="spoolq init makes one, and enqueue too")
+        raise NoSpool(
+            f"there is no spool at {path}",
+            hint=f"make one:  spoolq init {shlex.quote(path)}  (enqueue makes one too)",
+        )
 
 
 def _is_locked(path: str) -> bool:

@@ -83,7 +83,7 @@ def test_retry_needs_ids_or_all_and_not_both(spoolq):
 
 
 def test_purge_in_a_pipe_requires_yes(spoolq, spool, dead):
-    assert "hint: add --yes" in spoolq("dlq", "purge", code=2).err
+    assert "hint: say it with --yes" in spoolq("dlq", "purge", code=2).err
     assert len(entries(spool, "dead")) == 2
 
 

@@ -46,7 +46,7 @@ def test_a_usage_error_shows_the_usage_and_exits_with_2(run_cli):
     done = run_cli("config", "get", check=False)
     assert done.returncode == 2
     assert done.stderr == (
-        "Error: Missing argument 'KEY'.\n"
+        "Error: KEY is missing\n"
         "  usage  spoolq config get [OPTIONS] KEY\n"
         "hint: spoolq config get --help\n"
     )

@@ -16,7 +16,12 @@ from spoolq.views import JobView
 
 @click.group(cls=VerbGroup)
 def dlq() -> None:
-    """The dead letter queue: what failed for good, was cancelled, or is no job."""
+    """The dead letter queue: what failed for good, was cancelled, or is no job.
+
+    \b
+    spoolq dlq list           # what is dead, and why
+    spoolq dlq retry --all    # once the cause is mended
+    """
 
 
 @dlq.command(name="list")
@@ -106,7 +111,8 @@ def purge_dead(older_than: Optional[float], yes: bool) -> None:
     """Remove what is dead, with its logs. There is no way back.
 
     \b
-    spoolq dlq purge --older-than 30d
+    spoolq dlq purge                         # asks first
+    spoolq dlq purge --older-than 30d --yes  # as a timer does
     """
     spool = open_spool()
     what = "everything in dead/" if older_than is None else _older(older_than)

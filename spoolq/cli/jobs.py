@@ -188,7 +188,8 @@ def retry(ids: Sequence[str]) -> None:
     A dead job gets all its attempts back and keeps its history.
 
     \b
-    spoolq retry k3v9
+    spoolq retry last
+    spoolq retry k3v9 x2a7
     """
     spool = open_spool()
     each(ids, lambda text: again(spool, resolve(spool, text)))

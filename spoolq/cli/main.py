@@ -64,9 +64,9 @@ def cli(ctx: click.Context) -> None:
     """A durable job queue that is only a directory.
 
     \b
-    spoolq enqueue 'echo hello'       put a job into the queue
-    spoolq worker start --count 2     run jobs, two at a time
-    spoolq                            what waits, runs and has ended
+    spoolq enqueue 'echo hello'       # put a job into the queue
+    spoolq worker start --count 2     # run jobs, two at a time
+    spoolq                            # what waits, runs and has ended
     """
     if ctx.invoked_subcommand is None:
         from spoolq.cli.status import greet

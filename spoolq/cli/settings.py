@@ -41,7 +41,12 @@ class _ConfigGroup(VerbGroup):
 
 @click.group(name="config", cls=_ConfigGroup)
 def config_group() -> None:
-    """Show and change the settings of the spool."""
+    """Show and change the settings of the spool.
+
+    \b
+    spoolq config list                 # all, and what they mean
+    spoolq config set max_retries 5
+    """
 
 
 def spelled(value: Any) -> str:
@@ -60,6 +65,7 @@ def list_settings(as_json: bool) -> None:
 
     \b
     spoolq config list
+    spoolq config list --json | jq .max_retries
     """
     spool = open_spool()
     settings, warnings = config.read(spool.dir.config_bytes())
@@ -86,6 +92,7 @@ def get(key: str, as_json: bool) -> None:
 
     \b
     spoolq config get max_retries
+    spoolq config get capture-env --json
     """
     with typed():
         name = config.known(key)
@@ -132,6 +139,7 @@ def unset(key: str) -> None:
 
     \b
     spoolq config unset max_retries
+    spoolq config unset capture-env
     """
     with typed():
         name = config.known(key)
@@ -164,6 +172,7 @@ def pause() -> None:
 
     \b
     spoolq pause
+    spoolq pause && spoolq worker list    # what still runs
     """
     from spoolq import control
 
@@ -178,6 +187,7 @@ def resume() -> None:
 
     \b
     spoolq resume
+    spoolq resume --spool /srv/jobs
     """
     from spoolq import control
 

@@ -21,7 +21,12 @@ _POLL = 0.05
 
 @click.group(name="worker", cls=VerbGroup)
 def worker() -> None:
-    """Run jobs, and see or stop who does."""
+    """Run jobs, and see or stop who does.
+
+    \b
+    spoolq worker start --count 2    # in this terminal, until Ctrl+C
+    spoolq worker list               # from any other
+    """
 
 
 # --- start ----------------------------------------------------------------------------------------
@@ -59,7 +64,7 @@ def start(
 
     \b
     spoolq worker start --count 4
-    spoolq worker start --drain        do what there is, then leave
+    spoolq worker start --drain      # do what there is, then leave
     """
     with typed("--stop-within"):
         seconds = math.inf if stop_within is None else times.duration(stop_within)
@@ -257,6 +262,7 @@ def list_workers(as_json: bool) -> None:
 
     \b
     spoolq worker list
+    spoolq worker list --json | jq -r '.[].name'
     """
     spool = open_spool()
     found = tables.shown_workers(spool)

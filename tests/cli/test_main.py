@@ -1,6 +1,7 @@
 """The error boundary: words, exit codes, and never a traceback for what a user can cause."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -218,6 +219,61 @@ def test_every_verb_has_a_sentence_and_an_example(spoolq, words, command):
     assert first.endswith(".") and len(first) < 80
     assert first in " ".join(text.split())
     assert isinstance(command, click.Group) or f"spoolq {' '.join(words)}" in command.help
+
+
+def examples(command):
+    """The lines of the help that show how the verb is called."""
+    blocks = command.help.split("\b\n")[1:]
+    lines = (line.strip() for block in blocks for line in block.split("\n\n")[0].splitlines())
+    return [line for line in lines if line]
+
+
+def calls(line):
+    """The arguments of each spoolq in a line for the shell."""
+    words = shlex.shlex(line, posix=True, punctuation_chars="|&;()<>")
+    words.whitespace_split = True
+    found, previous, inside = [], "", False
+    for word in words:  # what follows a # is left out
+        if word == "spoolq":
+            inside = True
+            found.append(["x"] if previous == "xargs" else [])
+        elif set(word) <= set("|&;()<>"):
+            inside = False
+        elif inside:
+            found[-1].append(word)
+        previous = word
+    return [[*args[1:], "x"] if args[:1] == ["x"] else args for args in found]
+
+
+def parse(args):
+    """Read arguments as the program does, and run nothing."""
+    with main.cli.make_context("spoolq", ["status"]) as ctx:
+        command = main.cli
+        while isinstance(command, click.Group) and args:
+            name, command, args = command.resolve_command(ctx, args)
+            if not isinstance(command, click.Group):
+                command.make_context(name, list(args), parent=ctx).close()
+
+
+@pytest.mark.parametrize(
+    ("words", "command"), [((), main.cli), *commands()], ids=lambda value: str(value)
+)
+def test_every_help_has_two_examples_that_can_be_typed(words, command):
+    lines = examples(command)
+    assert len(lines) >= 2
+    for line in lines:
+        found = calls(line.replace('"$(', "( ").replace(')"', " )"))
+        assert found, line
+        for args in found:
+            parse(args)
+    assert any(tuple(args[: len(words)]) == words for line in lines for args in calls(line))
+
+
+def test_an_example_that_cannot_be_typed_is_noticed():
+    with pytest.raises(click.UsageError):
+        parse(["list", "--sate", "failed"])
+    with pytest.raises(click.UsageError):
+        parse(["config", "shw"])
 
 
 def test_the_help_says_of_each_verb_what_the_verb_says(spoolq):

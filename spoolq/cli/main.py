@@ -56,6 +56,7 @@ _VERBS: Lazy = {
     lazy=_VERBS,
     sections=_SECTIONS,
     invoke_without_command=True,
+    subcommand_metavar="[COMMAND] [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(spoolq.__version__, prog_name="spoolq")

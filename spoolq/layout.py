@@ -57,8 +57,6 @@ def storage_error(error: OSError, path: str) -> SpoolqError:
     text = f"{error.strerror or error}: {where}"
     if error.errno in platform.FULL_ERRNOS:
         return StorageFull(text, hint=advice(error))
-    if error.errno == errno.ENOENT and os.path.basename(where) in DIRECTORIES:
-        return StorageFailed(text, hint="spoolq doctor --repair makes it anew")
     return StorageFailed(text, hint=advice(error))
 
 
@@ -81,6 +79,9 @@ def advice(error: OSError) -> Optional[str]:
         return "free some space, then try again"
     if error.errno == errno.EIO:
         return "the disk fails, or its filesystem has shut down: dmesg says why"
+    place = os.path.basename(error.filename) if isinstance(error.filename, str) else ""
+    if error.errno == errno.ENOENT and place in DIRECTORIES:
+        return "spoolq doctor --repair makes it anew"
     return _ADVICE.get(error.errno or 0)
 
 

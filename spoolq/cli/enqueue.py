@@ -256,7 +256,7 @@ def _stdin() -> BinaryIO:
 
 
 def _nothing_of(error: BadInput) -> BadInput:
-    return BadInput(f"{error}; nothing was enqueued", hint=error.hint)
+    return BadInput(f"{error}; nothing was enqueued", hint=error.hint or _A_JOB)
 
 
 def _publish_as_they_come(spool: api.Spool, layers: given.Layers) -> List[str]:
@@ -266,7 +266,9 @@ def _publish_as_they_come(spool: api.Spool, layers: given.Layers) -> List[str]:
             try:
                 new = spool.enqueue_many([layers.around(source.fields)])
             except InvalidJob as error:
-                raise given.explained(error, source) from error
+                better = given.explained(error, source)
+                better.hint = better.hint or _A_JOB
+                raise better from error
             ids += print_ids(new)
             render.flush()
     except OutcomeUnknown:

@@ -63,7 +63,7 @@ def from_words(
     for word in words:
         if _LONE_SURROGATE.search(word):
             raise Refused(
-                f"{render.escape(word)!r} is not UTF-8, which a job file must be",
+                f"{word!r} is not UTF-8, which a job file must be",
                 "put the command into a script",
             )
     if len(words) == 1:
@@ -147,7 +147,9 @@ def from_lines(stream: BinaryIO) -> Iterator[Source]:
         number += 1
         where = f"line {number}"
         if len(data.rstrip(b"\n")) > MAX_GIVEN:
-            raise BadInput(f"{where}: larger than {MAX_GIVEN // 1024} KiB")
+            raise BadInput(
+                f"{where}: larger than {MAX_GIVEN // 1024} KiB", hint="put it into a script"
+            )
         if not data.strip():
             continue
         data = data.rstrip(b"\r\n")
@@ -161,7 +163,9 @@ def from_lines(stream: BinaryIO) -> Iterator[Source]:
             yield Source(where, number, None, {"command": data.decode("utf-8")})
         except UnicodeDecodeError as error:
             place = len(data[: error.start].decode("utf-8")) + 1
-            raise BadInput(f"{where}, column {place}: not UTF-8") from None
+            raise BadInput(
+                f"{where}, column {place}: not UTF-8", hint="save it as UTF-8, or use a script"
+            ) from None
         except InvalidJob as error:
             hint = _json_hint(data.decode("utf-8", "replace"), error.hint)
             raise BadInput(str(_placed(error, where, number)), hint=hint) from None
@@ -246,7 +250,7 @@ def _here() -> str:
     here = working_directory()
     if _LONE_SURROGATE.search(here):
         raise Refused(
-            f"the directory {render.escape(here)!r} is not UTF-8, which a job file must be",
+            f"the directory {here!r} is not UTF-8, which a job file must be",
             "name another with --cwd",
         )
     return here

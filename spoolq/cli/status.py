@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from typing import Any, Dict, List, NamedTuple, Sequence
 
 import click
 
-from spoolq import api, instants, names, views
+from spoolq import api, config, instants, names, views
 from spoolq.cli import render, tables, times
 from spoolq.cli.columns import Cell
-from spoolq.cli.verbs import Verb, is_spool, open_spool, spool_path
+from spoolq.cli.verbs import Verb, given_spool, is_spool, open_spool, spool_path
 from spoolq.layout import STATES
 from spoolq.names import Name
 
@@ -46,7 +47,10 @@ def greet() -> None:
         show(open_spool())
         return
     render.say(f"There is no spool at {render.escape(path)} yet. To begin:")
-    render.say("  spoolq init                       make one here, in ./spool")
+    if given_spool(click.get_current_context()) or config.environment().get("SPOOLQ_SPOOL"):
+        render.say(f"  spoolq init {render.escape(shlex.quote(path))}")
+    else:
+        render.say("  spoolq init                       make one here, in ./spool")
     render.say("  spoolq enqueue 'echo hello'       put a job into it")
     render.say("  spoolq worker start --count 2     run jobs, two at a time")
     render.say("  spoolq demo                       see in a minute how it works")

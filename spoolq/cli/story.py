@@ -147,6 +147,8 @@ def ended(run: Entry) -> str:
 
 def what_next(spool: api.Spool, view: JobView, now: datetime) -> str:
     """Return what becomes of a job, or what a person can do about it."""
+    if view.job is None and view.state == "pending":
+        return "the next worker moves it to dead/, unless it is mended before"
     if view.job is None:
         return "nothing by itself; mend the file, then:  spoolq dlq retry " + _shell(view.id)
     if view.state == "completed":

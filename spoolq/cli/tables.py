@@ -93,7 +93,7 @@ def named(view: JobView) -> Cell:
 def what(view: JobView) -> Cell:
     """Return what a job runs and what went wrong, the name first where it has one."""
     line = named(view)
-    if view.error and view.state in ("failed", "dead"):
+    if view.error and (view.problem is not None or view.state in ("failed", "dead")):
         reason = Cell.styled(f"[{render.escape(view.error)}]", "red")
         return Cell.joined(reason, " ", *_parts(view))
     return line

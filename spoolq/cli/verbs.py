@@ -16,7 +16,7 @@ import click
 
 from spoolq import api, config
 from spoolq.cli import render
-from spoolq.errors import BadInput, NoSpool, NotFound
+from spoolq.errors import BadInput, InvalidSetting, NoSpool, NotFound, WrongFormat
 from spoolq.layout import has_pending
 from spoolq.text import closest
 
@@ -218,6 +218,14 @@ class Verb(click.Command):
     def instead(self, ctx: click.Context, word: str) -> Optional[str]:
         """Return what was meant by an argument too many, if that can be told."""
         return None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; an error about the spool's settings says in which file they are."""
+        try:
+            return super().invoke(ctx)
+        except (InvalidSetting, WrongFormat) as error:
+            error.where = error.where or os.path.join(spool_path(), config.FILE)
+            raise
 
 
 @contextmanager

@@ -256,4 +256,4 @@ def test_a_bare_spoolq_is_status_or_says_how_to_begin(run_cli, spool, tmp_path):
     assert done.stdout.startswith(f"spool {spool.path}\n  pending     0\n")
     done = run_cli(spool_path=tmp_path / "nowhere")
     assert done.stdout == ""
-    assert "spoolq init" in done.stderr
+    assert f"spoolq init {tmp_path}/nowhere\n" in done.stderr

@@ -213,6 +213,47 @@ def test_an_environment_that_names_a_file_is_told_of(run_cli, tmp_path):
     assert not judge(done, 1, "name a directory with --spool or $SPOOLQ_SPOOL", "SPOOLQ_SPOOL")
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("{", 1, "not JSON"),
+        ('{"format": 99}', 1, "update spoolq"),
+        ('{"max_retries": "x"}', 1, "max_retries must be a number"),
+    ],
+)
+def test_settings_that_are_wrong_are_told_of_with_their_file(spoolq, spool, text, code, words):
+    path = os.path.join(spool.path, "config.json")
+    with open(path, "w") as file:
+        file.write(text)
+    for verb in ("worker start --drain", "config get timeout"):
+        err = spoolq(*verb.split(), code=code).err
+        assert words in err
+        assert f"  file  {path}\n" in err
+        assert err.splitlines()[-1].startswith("hint: ")
+
+
+def test_a_directory_that_is_missing_can_be_made_anew(spoolq, spool):
+    os.rmdir(os.path.join(spool.path, "tmp"))
+    for verb in ("worker start --drain", "enqueue true"):
+        assert "spoolq doctor --repair makes it anew" in spoolq(*verb.split(), code=1).err
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (b'true\n{"command": 1}\n', "line 2, column 13, field 'command'"),
+        (b"true\n\xff\n", "line 2, column 1: not UTF-8"),
+        (b'{"command": "x"\n', "line 1, column 16: not JSON"),
+        (b"\xef\xbb\xbftrue\n", "line 1: begins with a byte order mark"),
+    ],
+)
+def test_a_wrong_line_of_stdin_is_told_of_with_what_to_do(spoolq, lines, words):
+    for args in (("-",), ("--stream", "-")):
+        err = spoolq("enqueue", *args, code=1, stdin=lines).err
+        assert words in err
+        assert err.splitlines()[-1].startswith("hint: ")
+
+
 # --- every verb, every option -------------------------------------------------------------------
 
 

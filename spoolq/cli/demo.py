@@ -108,6 +108,7 @@ def demo(no_pause: bool, keep: bool) -> None:
     spoolq demo --keep
     """
     place = tempfile.mkdtemp(prefix="spoolq-demo-")
+    no_pause = no_pause or not render.is_terminal(sys.stdout)  # nobody reads along in a pipe
     tour = _Tour(place, 0.0 if no_pause else _PAUSE)
     render.out(f"A tour of {len(_TOUR)} steps, in a spool of its own: nothing of yours is touched.")
     if not no_pause:

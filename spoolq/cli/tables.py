@@ -21,7 +21,7 @@ from spoolq.text import shortened
 from spoolq.views import JobView, WorkerView
 
 _LINE = 100  # characters of a command where it is not what was asked for
-_WIDE = 100  # cells of a terminal on which why and what stand apart
+_WIDE = 120  # cells of a terminal on which why and what stand apart
 _NOTHING = "-"  # a cell of a pipe with nothing in it
 
 #: What a table leaves out where its last column would have less room than this.

@@ -35,7 +35,7 @@ def start(tmp_path):
 
 
 def test_the_demo_shows_success_failure_retry_death_and_rescue(start, tmp_path):
-    demo = start("--no-pause", "--keep")
+    demo = start("--keep")
     said = demo.communicate(timeout=120)[0]
     assert demo.returncode == 0, said
     for fact in (

@@ -19,6 +19,7 @@ from spoolq.layout import PAUSED, storage_error, translated
 from spoolq.names import Name
 from spoolq.recovery import Recovery, record_of
 from spoolq.spool import Record, SpoolDir
+from spoolq.text import closest
 from spoolq.views import JobView
 
 Clock = Callable[[], datetime]
@@ -244,7 +245,12 @@ def stop(spool: SpoolDir, wanted: Iterable[str], *, interrupt: bool) -> List[str
             name for name in alive if name.startswith(text)
         ]
         if not matches:
-            raise NotFound(f"no worker {text!r} is alive", hint="spoolq worker list shows them")
+            starts = {name[: len(text)]: name for name in alive}
+            meant = closest(text, starts)
+            guess = f"; did you mean {starts[meant]!r}?" if meant else ""
+            raise NotFound(
+                f"no worker {text!r} is alive{guess}", hint="spoolq worker list shows them"
+            )
         chosen += matches
     for name in chosen or alive:
         _request(spool, name, "stop.now" if interrupt else "stop")

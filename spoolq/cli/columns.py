@@ -1,8 +1,8 @@
 """Text in columns: how wide it is, what of it fits, and where to break it.
 
 Widths are cells of a terminal: an ideograph has two, a combining mark none. What comes in is
-escaped already (`render.escape`), so nothing in it turns the reading direction; text that anybody
-chose stands in the last column, where letters of right-to-left scripts cannot reach another one.
+escaped already (`render.escape`), so nothing in it turns the reading direction; and letters of
+right-to-left scripts keep to their column, which ends with a mark where another one follows.
 Nothing here prints, and nothing knows of the terminal but the width that it is given.
 """
 
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import re
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from unicodedata import bidirectional
 
 GAP = "  "
 _OF_USE = 20  # cells of a last column
 _ID_OF_USE = 13  # a made id, whole
+_LEFT_TO_RIGHT = "\u200e"  # a mark without width that ends a run of right-to-left letters
 
 #: Returns text in a style, or as it is.
 Paint = Callable[[str, str], str]
@@ -125,6 +127,9 @@ def table(
         missing = min(_OF_USE, widths[-1]) - _left(shown, widths, room)
         widths[0] = max(widths[0] - max(missing, 0), min(widths[0], _ID_OF_USE))
         widths[-1] = min(widths[-1], max(_left(shown, widths, room), 1))
+        while len(shown) > 1 and _left(shown, widths, room) < widths[shown[-1]]:
+            shown.pop()  # a terminal for ids alone
+        widths[0] = min(widths[0], room)
     bold = [Cell.styled(head, "bold") for head in heads]
     lines = []
     for row in (bold, *rows):
@@ -143,8 +148,12 @@ def _left(shown: Sequence[int], widths: Sequence[int], room: int) -> int:
 def _fitted(text: str, room: int, paint: Paint, mark: str, *, last: bool) -> str:
     """Return a cell in its styles, cut or padded to its column."""
     fitting = cut(text, room, mark)
-    blanks = "" if last else " " * (room - width(fitting))
-    return painted(text, fitting, paint) + blanks
+    shown = painted(text, fitting, paint)
+    if last:
+        return shown
+    if not fitting.isascii() and any(bidirectional(char) in ("R", "AL") for char in fitting):
+        shown += _LEFT_TO_RIGHT
+    return shown + " " * (room - width(fitting))
 
 
 def painted(text: str, fitting: str, paint: Paint) -> str:

@@ -141,6 +141,13 @@ def test_stop_without_a_worker_says_so_and_is_no_error(spoolq, spool):
     assert spoolq("worker", "stop").err == f"no worker runs on {spool.path}\n"
 
 
+def test_a_worker_that_is_misspelt_is_guessed(spoolq, start_worker):
+    start_worker()
+    (name,) = (view["name"] for view in json.loads(spoolq("worker", "list", "--json").out))
+    err = spoolq("worker", "stop", name[:-1] + "!", code=1).err
+    assert f"did you mean {name!r}?" in err
+
+
 def test_list_shows_workers_slots_and_runs(spool, spoolq, start_worker):
     assert json.loads(spoolq("worker", "list", "--json").out) == []
     spoolq("enqueue", "--id", "x", "exec sleep 100")

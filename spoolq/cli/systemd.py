@@ -16,7 +16,7 @@ import click
 from spoolq import api, config, platform
 from spoolq.cli import render
 from spoolq.cli.purge import Age
-from spoolq.cli.verbs import Refused, VerbGroup, Whole, open_spool
+from spoolq.cli.verbs import OneOf, Refused, VerbGroup, Whole, open_spool
 from spoolq.errors import SpoolqError
 from spoolq.fsio import Dir
 from spoolq.outside import replace_file
@@ -41,7 +41,12 @@ force_option = click.option("--force", is_flag=True, help="Units that were chang
 
 @click.group(name="systemd", cls=VerbGroup)
 def systemd() -> None:
-    """Let systemd run the workers."""
+    """Let systemd run the workers.
+
+    \b
+    spoolq systemd install --print    # look first
+    spoolq systemd install --user     # then, for your own spool
+    """
 
 
 @systemd.command()
@@ -58,7 +63,7 @@ def systemd() -> None:
     help="At a stop: end what still runs after so long; it waits again (60s).",
 )
 @click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text", help="As for a worker."
+    "--log-format", type=OneOf(["text", "json"]), default="text", help="As for a worker."
 )
 @click.option(
     "--keep",
@@ -124,6 +129,7 @@ def remove(user: bool, name: str, to: Optional[str], force: bool) -> None:
 
     \b
     spoolq systemd remove --user
+    spoolq systemd remove --name mail
     """
     where = to or _directory(user)
     base = _base(name)

@@ -23,8 +23,7 @@ from spoolq.job import Job
 from spoolq.layout import STATES
 from spoolq.spool import SpoolDir
 
-#: A directory that took so long to read is left alone for so many times as long.
-_REST = 50
+_REST = 50.0
 
 #: The states whose files do not change any more; only a person moves them on.
 ENDED = ("completed", "dead")
@@ -75,9 +74,20 @@ class Ended(NamedTuple):
 class Census:
     """The names of all jobs by state, and what was read of those that have ended."""
 
-    def __init__(self, spool: SpoolDir, monotonic: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        spool: SpoolDir,
+        monotonic: Callable[[], float] = time.perf_counter,
+        rest: float = _REST,
+    ) -> None:
+        """Begin with nothing known.
+
+        Args:
+            rest: a directory that took so long to read is left alone for so many times as long.
+        """
         self.spool = spool
         self._monotonic = monotonic
+        self._rest = rest
         self._glances = {state: Glance(spool.dir(state).stat, monotonic) for state in STATES}
         self._not_before = dict.fromkeys(STATES, 0.0)
         self._names: Dict[str, List[str]] = {state: [] for state in STATES}
@@ -100,6 +110,10 @@ class Census:
         """Return the seconds after which a directory that rests now may be read, 0 if none does."""
         now = self._monotonic()
         return min((until - now for until in self._not_before.values() if until > now), default=0.0)
+
+    def rests(self, state: str) -> bool:
+        """Say whether a directory is left alone now, so that what is held of it may be old."""
+        return self._not_before[state] > self._monotonic()
 
     def counts(self) -> Dict[str, int]:
         """Return what `views.counts` does: jobs by state, and what is no job as `ignored`."""
@@ -156,7 +170,7 @@ class Census:
         drops.sort()
         self._names[state], self._drops[state], self._ignored[state] = held, drops, ignored
         now = self._monotonic()
-        self._not_before[state] = now + (now - began) * _REST
+        self._not_before[state] = now + (now - began) * self._rest
 
 
 def _told(filename: str, state: str, job: Job) -> Ended:

@@ -1,5 +1,7 @@
 """The names of a spool, kept from look to look, and what is told of jobs that have ended."""
 
+import os
+
 import pytest
 
 from spoolq import census, instants, views
@@ -61,6 +63,38 @@ def test_a_directory_that_was_slow_to_read_rests_fifty_times_as_long(spool, cloc
     clock.advance(1.5)
     assert "pending" in counted.look()
     assert counted.counts()["pending"] == 1
+
+
+def test_how_long_a_directory_rests_can_be_asked_for(spool, clock):
+    counted = Census(spool, clock.monotonic, rest=10)
+    slow = spool.dir("pending").scan
+    spool.dir("pending").scan = lambda: (clock.advance(2), slow())[1]
+    counted.look()
+    clock.advance(19.5)
+    assert counted.rests("pending")
+    assert not counted.rests("dead")
+    clock.advance(1)
+    assert not counted.rests("pending")
+
+
+def test_what_came_and_went_between_two_looks_is_told_as_by_a_fresh_census(spool, clock, counted):
+    given.job(spool, "pending", first := given.named(clock, "first"))
+    given.job(spool, "pending", given.named(clock, "stays", wait=5))
+    gone = [given.write(spool, "pending", name, "?") for name in ("bad.json", "notes.txt")]
+    later_look(counted, clock)
+    for path in (*gone, os.path.join(spool.path, "pending", str(first))):
+        os.unlink(path)
+    given.job(spool, "pending", given.named(clock, "before", wait=-100))
+    given.job(spool, "pending", given.named(clock, "after", wait=900))
+    given.write(spool, "pending", "new.json", "{")
+    given.write(spool, "pending", ".gitignore", "*")
+    later_look(counted, clock)
+    fresh = Census(spool, clock.monotonic)
+    fresh.look()
+    assert counted.names("pending") == fresh.names("pending")
+    assert [name.split(".")[3] for name in counted.names("pending")] == ["before", "stays", "after"]
+    assert counted.drops("pending") == ["new.json"]
+    assert counted.counts() == fresh.counts() == views.counts(spool)
 
 
 def test_what_ended_is_told_by_its_time_in_order(spool, clock, counted):

@@ -111,9 +111,9 @@ class Census:
         now = self._monotonic()
         return min((until - now for until in self._not_before.values() if until > now), default=0.0)
 
-    def rests(self, state: str) -> bool:
-        """Say whether a directory is left alone now, so that what is held of it may be old."""
-        return self._not_before[state] > self._monotonic()
+    def is_behind(self, state: str) -> bool:
+        """Say whether a directory rests though it may have changed since it was read."""
+        return self._not_before[state] > self._monotonic() and self._glances[state].may_differ()
 
     def counts(self) -> Dict[str, int]:
         """Return what `views.counts` does: jobs by state, and what is no job as `ignored`."""

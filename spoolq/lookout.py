@@ -131,7 +131,7 @@ def _inotify_calls() -> Optional[Any]:
             return checked(inotify_c.inotify_add_watch(descriptor, os.fsencode(path), mask), path)
 
         @staticmethod
-        def remove(descriptor: int, watch: int) -> None:
+        def remove(descriptor: int, watch: Any) -> None:
             inotify_c.inotify_rm_watch(descriptor, watch)  # it may be gone, which is as well
 
     return Calls

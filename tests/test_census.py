@@ -65,16 +65,23 @@ def test_a_directory_that_was_slow_to_read_rests_fifty_times_as_long(spool, cloc
     assert counted.counts()["pending"] == 1
 
 
-def test_how_long_a_directory_rests_can_be_asked_for(spool, clock):
+def test_it_can_be_asked_how_long_a_directory_rests_and_whether_that_hides_something(spool, clock):
     counted = Census(spool, clock.monotonic, rest=10)
     slow = spool.dir("pending").scan
     spool.dir("pending").scan = lambda: (clock.advance(2), slow())[1]
     counted.look()
+    clock.advance(30)
+    counted.look()  # its times have stood for a while now
+    assert not counted.is_behind("pending")
+    given.job(spool, "pending", given.named(clock, "a"))
+    counted.look()
+    given.job(spool, "pending", given.named(clock, "b"))
     clock.advance(19.5)
-    assert counted.rests("pending")
-    assert not counted.rests("dead")
+    assert (counted.look(), counted.is_behind("pending")) == (set(), True)
+    assert not counted.is_behind("dead")
     clock.advance(1)
-    assert not counted.rests("pending")
+    assert not counted.is_behind("pending")
+    assert counted.look() == {"pending"}
 
 
 def test_what_came_and_went_between_two_looks_is_told_as_by_a_fresh_census(spool, clock, counted):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
+from spoolq.cli import times
 from spoolq.cli.render import STATE_STYLE
 from spoolq.cli.watch import spans
 from spoolq.cli.watch.lines import Line, Span, cut, cut_left, line, pad, padded, safe, width
@@ -122,16 +123,16 @@ def _told_rate(scene: Scene) -> str:
     period = spans.short(rate.seconds * len(rate.completed))
     if not rate.total:
         return f"none ended in {period}"
+    text = f"{rate.total} ended in {period}"
     speed = rate.per_second()
+    if speed is None:
+        return text
     if speed >= 1:
-        text = f"{speed:.1f} jobs/s" if speed < 100 else f"{speed:.0f} jobs/s"
-    elif speed * 60 >= 1:
-        text = f"{speed * 60:.1f} jobs/min"
+        text += f", {speed:.1f}/s" if speed < 100 else f", {speed:.0f}/s"
     else:
-        text = f"{speed * 3600:.1f} jobs/h"
-    text = f"{text}, {rate.total} in {period}"
-    if scene.due and speed and any(crew.alive for crew in scene.crew):
-        text += f", {scene.due} due: {spans.short(scene.due / speed)} to go"
+        text += f", {speed * 60:.1f}/min" if speed * 60 >= 1 else f", {speed * 3600:.1f}/h"
+    if scene.due and any(crew.alive for crew in scene.crew):
+        text += f": {scene.due} due take {spans.short(scene.due / speed)}"
     return text
 
 
@@ -229,10 +230,9 @@ class _Table:
         self._scene, self._columns, self._now, self._selected = scene, columns, now, selected
         details = {row: scene.detail(row) for row in rows}
         self._details = details
-        times = {row: spans.of_row(row, now) for row in rows}
-        self._times = times
+        self._times = {row: spans.of_row(row, now, brief=columns < 60) for row in rows}
         self._id = _at_most(map(_shown_id, rows), max(4, min(20, columns // 4)))
-        self._time = _at_most(times.values(), 14)
+        self._time = _at_most(self._times.values(), 14)
         self._runs = _at_most((d.runs for d in details.values()), 9) if columns >= 60 else 0
         owners = [row.owner for row in rows]
         self._owner = _at_most(owners, min(32, columns // 5)) if columns >= 90 else 0
@@ -251,7 +251,7 @@ class _Table:
         if self._owner and row.kind == "running":
             parts.append(Span(pad(cut_left(row.owner, self._owner), self._owner) + " ", "dim"))
         if detail.took is not None and self._columns >= 60:
-            parts.append(Span(f"took {spans.exact(detail.took)} ", "dim"))
+            parts.append(Span(f"took {times.length(detail.took)} ", "dim"))
         if detail.reason:
             parts.append(Span(f"[{cut(safe(detail.reason), 60)}] ", "red"))
         parts.append(Span(safe(detail.command)))

@@ -18,6 +18,9 @@ KINDS = {
 }
 
 
+_TELLING = 10  # ended jobs
+
+
 class Row(NamedTuple):
     """One job; `at` is when it started, falls due or ended, None where the name has no time."""
 
@@ -77,10 +80,16 @@ class Rate(NamedTuple):
         """How many ended in all of it."""
         return sum(self.completed) + sum(self.dead)
 
-    def per_second(self) -> float:
-        """Return the mean of the stretches that are over, of the newest ten."""
-        ended = [*map(sum, zip(self.completed, self.dead))][-11:-1]
-        return sum(ended) / (len(ended) * self.seconds) if ended else 0.0
+    def per_second(self) -> Optional[float]:
+        """Return how many end in a second; None where too few ended to tell.
+
+        The mean of the newest ten stretches that are over, or of all where these tell little.
+        """
+        ended = [*map(sum, zip(self.completed, self.dead))][:-1]
+        for last in (ended[-10:], ended):
+            if sum(last) >= _TELLING:
+                return sum(last) / (len(last) * self.seconds)
+        return None
 
 
 class Scene(NamedTuple):

@@ -28,17 +28,17 @@ def exact(seconds: float) -> str:
     return f"{whole} s"
 
 
-def of_row(row: Row, now: float) -> str:
-    """Return what a row says of its time."""
+def of_row(row: Row, now: float, *, brief: bool = False) -> str:
+    """Return what a row says of its time; `brief`: in one unit, where there is little room."""
     if row.at is None:
         return ""
     if row.kind == "running":
-        return exact(now - row.at)
+        return short(now - row.at) if brief else exact(now - row.at)
     if row.kind in ("next", "retries"):
         left = row.at - now
         if left <= 0:
             return "due" if row.kind == "next" else "now"
-        return f"in {exact(left + 0.999)}" if left < 3_600 else f"in {short(left)}"
+        return f"in {exact(left + 0.999)}" if left < 3_600 and not brief else f"in {short(left)}"
     return f"{short(now - row.at)} ago"
 
 

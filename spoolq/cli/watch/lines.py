@@ -119,10 +119,14 @@ def line(cells: int, spans: Iterable[Span]) -> Line:
         if taken <= room:
             found.append(span)
             room -= taken
-            continue
-        found.append(span._replace(text=cut(span.text, room)))
-        break
-    return Line(found)
+        elif span.text.strip():
+            if room == 0 and found:  # the ellipsis takes the place of what stands there
+                span = found.pop()
+                room = width(span.text)
+                span = span._replace(text=span.text + "…")
+            found.append(span._replace(text=cut(span.text, room)))
+            break
+    return Line(span for span in found if span.text)
 
 
 def padded(found: Line, cells: int) -> Line:

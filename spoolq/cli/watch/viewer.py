@@ -2,7 +2,7 @@
 
 What happens is a change in the spool, a key, a signal, or that a shown time says something else
 by now. Looks and pictures follow changes only as fast as their own cost allows: after so much
-processor time the view rests forty times as long, however fast the jobs move. Where no events can
+processor time the view rests fifty times as long, however fast the jobs move. Where no events can
 come, it looks once a second.
 """
 
@@ -24,8 +24,8 @@ from spoolq.errors import NoSpool, SpoolqError
 from spoolq.layout import STATES
 from spoolq.lookout import Lookout
 
-_SHORTEST = 0.1  # seconds between two looks that follow events
-_SHARE = 40
+_SHORTEST = 0.2  # seconds between two looks that follow events
+_SHARE = 50
 _LONGEST = 5.0  # seconds of rest, whatever a look has cost
 _TICK = 1.0  # seconds: shown times change no faster, and where no events come it is looked so often
 _HELD = 0.05  # seconds after which ESC is the key, and not the beginning of another

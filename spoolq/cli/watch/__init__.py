@@ -42,7 +42,7 @@ def watch(ctx: click.Context, once: bool, sought: str) -> None:
     if once:
         from spoolq.cli.watch import board, frame
 
-        looked = board.Board(spool, time.time)
+        looked = board.Board(spool)
         looked.look()
         columns = shutil.get_terminal_size().columns
         color = render.has_color(sys.stdout)

@@ -6,6 +6,8 @@ a state's rows are is worked out anew when its directory was read anew, or the f
 
 from __future__ import annotations
 
+import os
+import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from typing import (
@@ -51,10 +53,12 @@ class _Rows(NamedTuple):
 class Board:
     """What a screen shows of a spool."""
 
-    def __init__(self, spool: api.Spool, clock: Clock) -> None:
+    def __init__(
+        self, spool: api.Spool, clock: Clock = time.time, monotonic: Clock = time.perf_counter
+    ) -> None:
         self.spool = spool
         self._clock = clock
-        self._census = Census(spool.dir, rest=_REST)
+        self._census = Census(spool.dir, monotonic, _REST)
         self._readings = dict.fromkeys(KINDS.values(), 0)
         self._rows: Dict[str, _Rows] = {}
         self._details: OrderedDict[Tuple[str, str], Tuple[Detail, str]] = OrderedDict()
@@ -195,7 +199,8 @@ class Board:
 
     def _text(self, kind: str, filename: str) -> str:
         """Return what a filter looks at in a job's file."""
-        return filename.lower() + "\n" + self._read(_row(kind, filename))[1]
+        row = _row(kind, filename)
+        return f"{row.id.lower()}\n{self._read(row)[1]}"
 
     # --- one job ----------------------------------------------------------------------------------
 
@@ -209,7 +214,7 @@ class Board:
         name = names.parse(row.filename)
         if row.kind != "running" or name is None:
             return None
-        return self.spool.dir.dir("logs").path + "/" + str(logs.log_name(name))
+        return os.path.join(self.spool.dir.dir("logs").path, str(logs.log_name(name)))
 
     def _read(self, row: Row) -> Tuple[Detail, str]:
         key = (row.state, row.filename)

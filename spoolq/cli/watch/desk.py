@@ -8,7 +8,7 @@ from spoolq.cli.watch import errands, frame, spans
 from spoolq.cli.watch.board import Board
 from spoolq.cli.watch.errands import Errands
 from spoolq.cli.watch.follow import Follow
-from spoolq.cli.watch.lines import Line, Span, line, safe
+from spoolq.cli.watch.lines import Line, Span, fold, line, safe
 from spoolq.cli.watch.scene import KINDS, Row, Scene
 
 _LONGEST_FILTER = 100
@@ -16,8 +16,8 @@ _LONGEST_FILTER = 100
 _HELP = (
     ("up down, k j", "choose a job"),
     ("page up, page down", "go to the jobs of the kind above, below"),
-    ("Enter, l", "what it prints, live; q or Esc comes back"),
-    ("r", "run it again: a failed job now, a dead one anew"),
+    ("Enter, l", "follow its log; q or Esc comes back"),
+    ("r", "retry it: a failed job now, a dead one anew"),
     ("c", "cancel it, after a y"),
     ("p", "pause: workers take nothing new; again to go on"),
     ("/", "filter by text in the id, command, name, tags or state"),
@@ -91,7 +91,7 @@ class Desk:
 
     def _page(self, columns: int, height: int, words: Sequence[str]) -> List[Line]:
         lines = [line(columns, [Span("spoolq watch", "bold")]), Line()]
-        lines += [line(columns, [Span(safe(text))]) for text in words]
+        lines += [Line([Span(part)]) for text in words for part in fold(safe(text), columns)]
         lines = lines[: max(height - 1, 0)] + [Line()] * (height - 1 - len(lines))
         keys = [Span("q", "bold"), Span(" quit" if self.problem else " back", "dim")]
         return [*lines, line(columns, keys)]

@@ -20,8 +20,8 @@ from spoolq.cli.watch.desk import Desk
 from spoolq.cli.watch.errands import Errands
 from spoolq.cli.watch.keys import Keys
 from spoolq.cli.watch.screen import Screen
-from spoolq.errors import NoSpool, SpoolqError
-from spoolq.layout import STATES
+from spoolq.errors import SpoolqError
+from spoolq.layout import STATES, storage_error
 from spoolq.lookout import Lookout
 
 _SHORTEST = 0.2  # seconds between two looks that follow events
@@ -46,7 +46,7 @@ class Viewer:
         self._keys = Keys()
         self._desk = Desk(self._errands)
         self._desk.sought = sought
-        self._board: Optional[Board] = Board(spool, time.time)
+        self._board: Optional[Board] = Board(spool)
         self._desk.board = self._board
         self._changed = True
         self._stale = True  # what is on the screen is not the picture of now
@@ -186,19 +186,21 @@ class Viewer:
             if here and not held.reopen_replaced():
                 return self._board
             self._shut()
-        board = Board(api.Spool(self._path), time.time)
+        board = Board(api.Spool(self._path))
         self._board = self._desk.board = board
         self._desk.follow = None
         return board
 
     def _lose(self, error: Exception) -> None:
         """Show what keeps the spool from being seen, and try again each second."""
-        if isinstance(error, (FileNotFoundError, NoSpool)):
+        if not os.path.isdir(self._path):
             text = f"the spool at {self._path} is gone; it is shown again when it is there again"
         elif isinstance(error, OSError):
-            text = f"{error.strerror or error}: {error.filename or self._path}"
+            shown = storage_error(error, self._path)
+            text = f"{shown}; {shown.hint}" if shown.hint else str(shown)
         else:
-            text = str(error)
+            hint = getattr(error, "hint", None)
+            text = f"{error}; {hint}" if hint else str(error)
         self._shut()
         self._desk.problem = text
 

@@ -1,0 +1,219 @@
+"""What a board sees of a real spool, and what it reads again."""
+
+import json
+import os
+
+import pytest
+
+from spoolq import api, instants, views
+from spoolq.cli.watch import board as module
+from spoolq.cli.watch.board import Board
+from spoolq.cli.watch.scene import Crew
+from tests import given
+
+
+@pytest.fixture
+def now(clock):
+    return lambda: clock().timestamp()
+
+
+@pytest.fixture
+def board(spool, clock, now, monkeypatch):
+    monkeypatch.setattr(instants, "now", clock)
+    with api.Spool(spool.path) as opened:
+        yield Board(opened, now, clock.monotonic)
+
+
+def seen(board, sought=""):
+    """Return the ids of a new look's rows by kind."""
+    board.look()
+    return {s.kind: [row.id for row in s.rows] for s in board.scene(sought).sections if s.rows}
+
+
+def ended(clock, code=0):
+    at = instants.to_rfc3339(clock())
+    return {
+        "attempt": 1,
+        "worker": "w-1-x",
+        "started_at": at,
+        "finished_at": at,
+        "exit_code": code,
+    }
+
+
+def test_jobs_are_ordered_as_they_matter(spool, clock, board):
+    own = given.worker(spool)
+    for job_id, wait in (("ran-first", -20), ("ran-next", -10)):
+        name = given.job(spool, "pending", given.named(clock, job_id, wait=wait))
+        given.claim(spool, own, name, clock)
+    given.job(spool, "pending", given.named(clock, "due", wait=-9))
+    given.job(spool, "pending", given.named(clock, "urgent", wait=-1, priority=9))
+    given.job(spool, "pending", given.named(clock, "later", wait=99, priority=9))
+    given.write(spool, "pending", "drop.json", "{}")
+    given.job(spool, "failed", given.named(clock, "soon", 1, wait=1))
+    given.job(spool, "failed", given.named(clock, "not-soon", 1, wait=2))
+    for state in ("dead", "completed"):
+        given.job(spool, state, given.named(clock, f"{state}-before", 1, wait=-5))
+        given.job(spool, state, given.named(clock, f"{state}-last", 1, wait=-4))
+    given.write(spool, "dead", "bad.json", "{")
+    assert seen(board) == {
+        "running": ["ran-first", "ran-next"],
+        "next": ["urgent", "due", "later", "drop.json"],
+        "retries": ["soon", "not-soon"],
+        "dead": ["dead-last", "dead-before", "bad.json"],
+        "completed": ["completed-last", "completed-before"],
+    }
+    found = board.scene()
+    assert found.due == 3
+    assert found.counts == views.counts(spool)
+    given.die(own)
+
+
+def test_what_falls_due_is_due_without_a_look(spool, clock, board):
+    given.job(spool, "pending", given.named(clock, "x", wait=5))
+    board.look()
+    assert board.scene().due == 0
+    clock.advance(6)
+    assert board.scene().due == 1
+
+
+def test_of_a_job_its_command_and_what_went_wrong_are_told(spool, clock, board):
+    fields = {"command": ["echo", "a b", "\x1b"], "name": "greet", "max_retries": 1}
+    text = json.dumps({**fields, "history": [ended(clock, 3)]})
+    given.write(spool, "dead", str(given.named(clock, "x", 2)), text)
+    given.write(spool, "dead", "bad.json", '{"command": 5}')
+    board.look()
+    rows = {row.id: row for row in board.scene().rows}
+    found = board.detail(rows["x"])
+    assert found.command == "greet: echo 'a b' '\\x1b'"
+    assert (found.reason, found.runs) == ("exit code 3", "2/2")
+    assert "command" in board.detail(rows["bad.json"]).reason
+
+
+def test_of_a_running_job_the_last_line_of_its_output_is_told(spool, clock, board):
+    own = given.worker(spool)
+    name = given.job(spool, "pending", given.named(clock, "x"))
+    given.claim(spool, own, name, clock)
+    board.look()
+    (row,) = board.scene().rows
+    assert row.owner == f"{own.name}.0"
+    assert board.detail(row).tail == ""
+    with open(board.log_path(row), "w") as log:
+        log.write("one\ntwo\x1b[2J\n")
+    board.look()
+    assert board.detail(row).tail == "two\\x1b[2J"
+    given.die(own)
+
+
+def test_a_file_is_read_once_and_one_without_a_name_each_time(spool, clock, board, monkeypatch):
+    given.job(spool, "completed", given.named(clock, "x", 1), history=[ended(clock)])
+    given.write(spool, "dead", "bad.json", "{")
+    board.look()
+    reads = []
+    real = views.look
+    monkeypatch.setattr(views, "look", lambda *given: (reads.append(given[2]), real(*given))[1])
+    for _ in range(3):
+        for row in board.scene().rows:
+            board.detail(row)
+    assert (len(reads), reads.count("bad.json")) == (4, 3)
+
+
+def test_a_job_that_has_gone_meanwhile_tells_nothing(spool, clock, board):
+    name = given.job(spool, "completed", given.named(clock, "x", 1))
+    board.look()
+    (row,) = board.scene().rows
+    os.unlink(os.path.join(spool.path, "completed", str(name)))
+    assert board.detail(row).command == ""
+    assert board.find("x") == ("completed", str(name))  # as of the last look
+    clock.advance(99)
+    board.look()
+    assert board.find("x") is None
+
+
+@pytest.mark.parametrize(
+    ("sought", "ids"),
+    [
+        ("APPLE", ["apple"]),
+        ("nightly", ["pear"]),
+        ("juice", ["plum"]),
+        ("dead", ["pear", "plum"]),
+        ("no such thing", []),
+        ("2026", []),  # as in every file name
+    ],
+)
+def test_a_filter_looks_at_id_command_tags_and_state(spool, clock, board, sought, ids):
+    given.job(spool, "pending", given.named(clock, "apple"))
+    given.job(spool, "dead", given.named(clock, "pear", 1), tags=["Nightly"])
+    given.job(spool, "dead", given.named(clock, "plum", 1), command="make JUICE")
+    assert sorted(sum(seen(board, sought).values(), [])) == ids
+
+
+def test_a_filter_finds_an_id_beyond_what_it_reads(spool, clock, board, monkeypatch):
+    monkeypatch.setattr(module, "_SEARCHED", 2)
+    for number in range(9):
+        given.job(spool, "pending", given.named(clock, f"j{number}", wait=number), tags=["apples"])
+    assert seen(board, "j8") == {"next": ["j8"]}
+    assert seen(board, "apple") == {"next": ["j0", "j1"]}
+
+
+def test_what_ended_is_told_by_the_shortest_stretches_that_tell_something(spool, clock, board):
+    for number in range(30):
+        given.job(spool, "completed", given.named(clock, f"c{number}", 1, wait=-100 - number))
+    given.job(spool, "dead", given.named(clock, "d", 1, wait=-100))
+    board.look()
+    rate = board.scene().rate
+    assert (rate.seconds, rate.total, sum(rate.dead)) == (10.0, 31, 1)
+    clock.advance(86_400)
+    assert board.scene().rate.seconds == 3600.0
+    clock.advance(9 * 86_400)
+    assert (board.scene().rate.total, board.scene().rate.per_second()) == (0, None)
+
+
+def test_how_fast_jobs_end_is_told_of_the_newest_that_tell(spool, clock, board):
+    for number in range(40):
+        given.job(spool, "completed", given.named(clock, f"c{number}", 1, wait=-number / 4))
+    board.look()
+    assert board.scene().rate.per_second() == pytest.approx(4, abs=0.5)
+
+
+def test_workers_are_told_of_and_what_troubles_them(spool, clock, board):
+    own = given.worker(spool)
+    own.show_trouble("claim", "disk full")
+    dead = given.worker(spool)
+    name = given.job(spool, "pending", given.named(clock, "x"))
+    given.claim(spool, dead, name, clock)
+    given.die(dead)
+    board.look()
+    found = board.scene()
+    assert sorted(found.crew) == sorted(
+        [Crew(own.name, 0, 1, None, True), Crew(dead.name, 1, 1, None, False)]
+    )
+    assert found.warnings == (f"worker {own.name} is in trouble: disk full",)
+    own.leave()
+
+
+def test_a_card_that_says_nothing_of_use_is_no_reason_to_fail(spool, board):
+    own = given.worker(spool)
+    own.card = {"count": ["x"], "started_at": 5, "trouble": {"a": "\x1b"}}
+    own.show_trouble("x", "y")
+    board.look()
+    (crew,) = board.scene().crew
+    assert (crew.slots, crew.since) == (0, None)
+    own.leave()
+
+
+def test_workers_that_cannot_be_seen_are_a_warning(spool, board, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "workers")
+
+    monkeypatch.setattr(views, "workers", refuse)
+    board.look()
+    assert "the workers cannot be seen" in board.scene().warnings[0]
+
+
+def test_that_the_spool_is_paused_is_seen(spool, board):
+    board.look()
+    assert not board.scene().paused
+    spool.root.write("paused", b"", sync=False)
+    board.look()
+    assert board.scene().paused

@@ -61,8 +61,17 @@ class Watch:
         sleeps = self._of_proc("status", "voluntary_ctxt_switches")
         return time.monotonic(), ticks / _HERTZ, sleeps, self.written
 
-    def over(self, seconds, what, settled):
-        time.sleep(settled)
+    def settle(self):
+        """Wait until it has slept for some seconds without waking up."""
+        before = None
+        while before != self._of_proc("status", "voluntary_ctxt_switches"):
+            before = self._of_proc("status", "voluntary_ctxt_switches")
+            time.sleep(2 * _SETTLED)
+
+    def over(self, seconds, what, rests):
+        time.sleep(_SETTLED)
+        if rests:
+            self.settle()
         before = self.now()
         time.sleep(seconds)
         lasted, used, sleeps, written = (b - a for a, b in zip(before, self.now()))
@@ -88,7 +97,7 @@ def worker(spool):
     )
 
 
-def scene(seconds, what, *, pending=0, completed=0, commands=(), works=False, settled=_SETTLED):
+def scene(seconds, what, *, pending=0, completed=0, commands=(), works=False, rests=False):
     """Measure a view of a spool with so many jobs."""
     with tempfile.TemporaryDirectory() as place:
         path = fill.make(os.path.join(place, "spool"))
@@ -100,10 +109,10 @@ def scene(seconds, what, *, pending=0, completed=0, commands=(), works=False, se
         watch = Watch(path)
         try:
             before = len(os.listdir(os.path.join(path, "completed")))
-            watch.over(seconds, what, settled)
+            watch.over(seconds, what, rests)
             ended = len(os.listdir(os.path.join(path, "completed"))) - before
             if ended:
-                print(f"    meanwhile {ended} jobs ended, {ended / (seconds + settled):.0f}/s")
+                print(f"    meanwhile {ended} jobs ended, {ended / (seconds + _SETTLED):.0f}/s")
         finally:
             watch.stop()
             if process is not None:
@@ -122,7 +131,7 @@ def main():
         f"at rest, {many} completed, {many} pending",
         pending=many,
         completed=many,
-        settled=6 * _SETTLED,
+        rests=True,
     )
     scene(
         seconds,

@@ -7,7 +7,7 @@ be seen (a `scene`), `desk` for what the person has chosen, `frame` for the pict
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
 
@@ -16,6 +16,8 @@ import click
 from spoolq import config, platform
 from spoolq.cli import render
 from spoolq.cli.verbs import Refused, Verb, open_spool
+
+_WIDTH, _WIDEST = 80, 10_000
 
 
 @click.command(cls=Verb)
@@ -44,15 +46,25 @@ def watch(ctx: click.Context, once: bool, sought: str) -> None:
 
         looked = board.Board(spool)
         looked.look()
-        columns = shutil.get_terminal_size().columns
         color = render.has_color(sys.stdout)
-        for line in frame.draw(looked.scene(sought), columns, None, time.time()).lines:
+        for line in frame.draw(looked.scene(sought), _columns(), None, time.time()).lines:
             render.out((line.painted() if color else line.plain).rstrip())
         return
     from spoolq.cli.watch.screen import Screen
     from spoolq.cli.watch.viewer import Viewer
 
     ctx.exit(Viewer(spool, Screen(color=render.has_color(sys.stdout)), sought).run())
+
+
+def _columns() -> int:
+    """Return how wide one picture is: as $COLUMNS says, else as the terminal is, else 80."""
+    given = config.environment().get("COLUMNS", "")
+    if given.isdecimal() and int(given) > 0:
+        return min(int(given), _WIDEST)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _WIDTH
+    except (OSError, ValueError, AttributeError):
+        return _WIDTH
 
 
 def _refuse_without_terminal() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
+from spoolq import instants
 from spoolq.cli import times
 from spoolq.cli.render import STATE_STYLE
 from spoolq.cli.watch import spans
@@ -261,7 +262,7 @@ class _Table:
             parts[-1] = Span(cut(parts[-1].text, max(half, 8)))
             parts.append(Span(f"  │ {safe(detail.tail)}", "dim"))
         found = line(self._columns, parts)
-        return padded(found, self._columns).over("reverse") if mark else found
+        return Line([Span(pad(found.plain, self._columns), "reverse")]) if mark else found
 
     def worker(self, index: int) -> Line:
         """Return the line of a worker."""
@@ -269,7 +270,10 @@ class _Table:
         if not crew.alive:
             told = "gone; the next worker takes its jobs over"
             return line(self._columns, [Span(f" {crew.name}  "), Span(told, "red")])
-        since = "" if crew.since is None else f", here for {spans.short(self._now - crew.since)}"
+        since = ""
+        if crew.since is not None:  # a clock's time, which needs no clock to stay true
+            here = map(instants.from_epoch, (crew.since, self._now))
+            since = f", since {times.short(*here)}"
         told = f"{crew.busy} of {crew.slots} busy{since}"
         return line(self._columns, [Span(f" {crew.name}  "), Span(told, "dim")])
 

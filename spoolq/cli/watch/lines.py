@@ -53,10 +53,6 @@ class Line(Tuple[Span, ...]):
             parts.append(f"\x1b[{codes}m{text}\x1b[0m" if codes and text else text)
         return "".join(parts)
 
-    def over(self, style: str) -> Line:
-        """Return it with one more style on all of it."""
-        return Line(Span(text, f"{own} {style}".strip()) for text, own in self)
-
 
 def safe(text: str) -> str:
     """Return text of anybody on one line, so that each character has a width that is known."""

@@ -77,4 +77,3 @@ def test_escapes_and_marks_of_direction_are_shown_as_such():
 def test_a_painted_line_ends_each_style():
     found = Line([Span("a"), Span("b", "bold red"), Span("", "dim")])
     assert found.painted() == "a\x1b[1;31mb\x1b[0m"
-    assert found.over("reverse").painted().startswith("\x1b[7ma\x1b[0m\x1b[1;31;7mb")

@@ -52,7 +52,7 @@ def draw(
     columns = max(columns, 1)
     top = [_title(scene, columns), _counts(scene, columns)]
     if height is None or height >= 8:
-        top += [_rate(scene, columns, now)] + _warnings(scene, columns, height)
+        top += [_rate(scene, columns)] + _warnings(scene, columns, height)
     room = None if height is None else max(height - len(top) - 1, 0)
     body, rows = _body(scene, columns, room, now, selected)
     if height is None:
@@ -100,7 +100,7 @@ def _counts(scene: Scene, columns: int) -> Line:
     return line(columns, whole)
 
 
-def _rate(scene: Scene, columns: int, now: float) -> Line:
+def _rate(scene: Scene, columns: int) -> Line:
     rate = scene.rate
     told = _told_rate(scene)
     bars = _bars(rate, min(_MOST_BARS, columns - width(told) - 2))

@@ -99,7 +99,7 @@ class Viewer:
         if self._resized:
             self._resized = False
             self._screen.forget()
-            self._stale = True
+            self._changed = self._stale = True  # a larger one has room for more of a log
         if self._stale:
             self._draw()
         held = self._keys.held

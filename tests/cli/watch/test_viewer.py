@@ -152,10 +152,17 @@ def test_jobs_are_seen_to_come_run_and_end(watch, front, works):
     assert view.type("q").end() == 0
 
 
-def test_a_worker_that_is_killed_is_seen_to_be_gone(watch, front, works):
+@pytest.mark.parametrize("how", ["event", "looked for"])
+def test_a_worker_that_is_killed_is_seen_to_be_gone(watch, front, works, tmp_path, how):
+    (tmp_path / "sitecustomize.py").write_text(
+        "from spoolq import platform\nplatform.pidfd_open = lambda pid: None\n"
+        if how == "looked for"
+        else ""
+    )
     front.enqueue("sleep 600", id="x")
     worker = works()
-    view = watch().until("RUNNING 1", "1 of 1 busy")
+    path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
+    view = watch(PYTHONPATH=path).until("RUNNING 1", "1 of 1 busy")
     worker.kill()
     view.until("no worker", "gone; the next worker takes its jobs over")
 

@@ -41,7 +41,7 @@ _JOBS = {
     "retries": [("mail-7731", -3, "", "2/4", "./send.py 7731", "exit code 75")],
     "dead": [
         ("import-csv", 130, "", "4/4", "./import.py export.csv", "exit code 1"),
-        ("h6d3f9s1a4g7p", 7_400, "", "1/1", "curl -f https://example.org/feed", "timeout"),
+        ("h6d3f9s1a4g7p", 7_400, "", "1/1", "./fetch.sh news-feed", "timeout"),
     ],
     "completed": [
         ("w2e4r6t8y0u1i", 1, "", "1/4", "optipng img/0411.png", 1.4),
@@ -54,7 +54,9 @@ _ENDED = [3, 4, 2, 5, 6, 4, 3, 5, 7, 8, 6, 5, 4, 6, 8, 9, 7, 6, 5, 4] * 3
 
 #: As rich has it, without the fonts that it would have fetched from elsewhere.
 _FORMAT = """\
-<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg"
+     role="img" aria-label="spoolq watch, live in a terminal">
+    <title>spoolq watch</title>
     <style>
     .{unique_id}-matrix {{
         font-family: Menlo, Consolas, "DejaVu Sans Mono", monospace;

@@ -6,7 +6,7 @@ import runpy
 
 from tests.conftest import REPOSITORY
 
-FILE = REPOSITORY / "docs" / "watch.svg"
+FILE = REPOSITORY / "docs" / "pictures" / "watch.svg"
 
 
 def words(svg):

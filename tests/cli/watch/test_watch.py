@@ -17,7 +17,7 @@ def test_without_a_terminal_it_says_what_to_do(spoolq):
 
 
 def test_without_a_spool_it_says_how_to_make_one(spoolq, tmp_path):
-    assert "spoolq init makes one" in spoolq("watch", "--once", code=1, spool_path=tmp_path).err
+    assert "spoolq init" in spoolq("watch", "--once", code=1, spool_path=tmp_path).err
 
 
 def test_once_prints_one_plain_picture(run_cli, spool, clock):

@@ -86,6 +86,22 @@ def close_log(logs: Dir, name: LogName, descriptor: int) -> None:
         logs.tidy(str(name))  # on a disk that fails it stays, and holds up no outcome
 
 
+def open_log(logs: Dir, name: LogName) -> Optional[int]:
+    """Open a log to read, or return None where there is none: nothing was printed, or not yet.
+
+    Nor is there one where a link or a FIFO stands in its place, or, in a spool that a group
+    shares, a file of the owner's that a member has linked there.
+    """
+    try:
+        descriptor = logs.open_file(str(name))
+    except (FileNotFoundError, InvalidJob):
+        return None
+    if logs.file_mode & 0o060 and os.fstat(descriptor).st_nlink > 1:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
 def tail(logs: Dir, name: LogName, count: int) -> str:
     """Return the last `count` bytes of a log as text, "" where there is none."""
     try:

@@ -23,7 +23,10 @@ READER_GONE = 141  # 128 + SIGPIPE, as if it had ended us
 _SECTIONS = (
     ("Jobs", ("enqueue", "run", "list", "show", "logs", "wait", "cancel", "retry", "dlq")),
     ("Workers", ("worker", "pause", "resume")),
-    ("The spool", ("status", "watch", "init", "config", "purge", "doctor", "completion", "demo")),
+    (
+        "The spool",
+        ("status", "watch", "dashboard", "init", "config", "purge", "doctor", "completion", "demo"),
+    ),
     ("The machine", ("metrics", "systemd")),
 )
 _VERBS: Lazy = {
@@ -41,6 +44,7 @@ _VERBS: Lazy = {
     "resume": ("settings:resume", "Let workers go on."),
     "status": ("status:status", "Say what waits, runs and has ended, and who works."),
     "watch": ("watch:watch", "Watch the spool live."),
+    "dashboard": ("dashboard:dashboard", "Show the spool in a browser."),
     "init": ("settings:init", "Make a spool."),
     "config": ("settings:config_group", "Show and change the settings of the spool."),
     "purge": ("purge:purge", "Remove jobs that have ended, with their logs."),

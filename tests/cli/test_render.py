@@ -3,7 +3,7 @@
 import pytest
 
 from spoolq.cli import render
-from spoolq.cli.output import Harmless
+from spoolq.harmless import Harmless
 
 
 def shown(*pieces, colors=True):

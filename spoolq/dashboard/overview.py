@@ -1,0 +1,71 @@
+"""What the first page shows: what waits, runs and has ended, how long it took, and who works."""
+
+from __future__ import annotations
+
+from typing import Dict, List
+
+from spoolq import instants, views
+from spoolq.census import Ended
+from spoolq.dashboard import charts
+from spoolq.dashboard.look import Look, Running, runs_of
+
+_RUNNING = 10
+_FAILURES = 8
+_STRETCHES = 150
+_AHEAD = 60.0  # seconds that the clock of a run may be ahead of ours, and still be believed
+
+
+def overview(look: Look, span: charts.Span, now: float) -> Dict[str, object]:
+    """Return what the template of the first page needs."""
+    recent = look.recent()
+    waits = charts.spread(ended.waited for ended in recent if ended.waited is not None)
+    took = charts.spread(
+        max(run.finished_at - run.started_at, 0.0) for ended in recent for run in ended.runs[-1:]
+    )
+    bars = charts.ended({state: look.names(state) for state in ("completed", "dead")}, span, now)
+    running = look.running(_STRETCHES)
+    return {
+        "bars": bars,
+        "most": max(bar.total for bar in bars),
+        "chart": span,
+        "spans": charts.SPANS,
+        "spreads": [("waited to start", waits), ("ran", took)],
+        "scale": charts.scale([waits, took]),
+        "timeline": charts.timeline(_stretches(recent, running, now), now),
+        "width": charts.WIDTH,
+        "due": look.due(instants.from_epoch(now)),
+        "running": running[:_RUNNING],
+        "workers": look.workers(),
+        "failures": _failures(look),
+        "warnings": views.settings_of(look.spool.dir)[1],
+    }
+
+
+def _stretches(
+    recent: List[Ended], running: List[Running], now: float
+) -> List[charts.Stretch]:
+    found = []
+    for ended, run in runs_of(recent)[:_STRETCHES]:
+        if run.started_at <= run.finished_at <= now + _AHEAD:
+            outcome = "ok" if run.succeeded else "bad"
+            found.append(
+                charts.Stretch(
+                    ended.id, run.worker, run.attempt, run.started_at, run.finished_at, outcome
+                )
+            )
+    for claim, _ in running:
+        started = claim.at.timestamp()
+        if started <= now + _AHEAD:
+            found.append(
+                charts.Stretch(
+                    claim.id, claim.worker or "", claim.attempt, started, None, "running"
+                )
+            )
+    return found
+
+
+def _failures(look: Look) -> List[views.JobView]:
+    """Return the newest jobs that are dead, and what waits for a retry, by when they ended."""
+    found = look.newest("dead", _FAILURES) + look.newest("failed", _FAILURES)
+    found.sort(key=lambda view: view.changed_at, reverse=True)
+    return found[:_FAILURES]

@@ -1,0 +1,226 @@
+"""The socket and the limits: waitress, held to what one user's browser needs.
+
+waitress reads a request whole before it is answered, and what it cannot read it refuses itself.
+Its timeout is for connections that rest. Here a request that comes in drops, and an answer that is
+taken in drops, count as rest too, so that who dawdles (slowloris) is cut off after LONGEST seconds.
+
+Assumed: one user, a few pages. Nothing here is meant for the open net.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import signal
+import socket
+import threading
+from typing import List, Optional
+from urllib.parse import urlsplit
+
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask
+
+from spoolq import api
+from spoolq.dashboard.app import make
+from spoolq.dashboard.guard import HEADERS, Guard, Keys, Place
+from spoolq.errors import BadInput, Busy, StorageFailed
+
+LONGEST = 20  # seconds that a request may take to come in whole, and an answer to be taken
+MOST_CONNECTIONS = 100
+MOST_HEADER = 16 * 1024  # bytes, the request line included
+MOST_BODY = 16 * 1024
+THREADS = 4
+_CLEANUP = 2  # seconds between two looks for connections to cut off
+
+
+class _ErrorTask(ErrorTask):
+    """What waitress refuses itself tells the browser the same as all else."""
+
+    def execute(self) -> None:
+        self.response_headers.extend(HEADERS)
+        super().execute()
+
+
+class _Channel(HTTPChannel):
+    """A connection that is not kept alive by drops."""
+
+    error_task_class = _ErrorTask
+
+    def handle_read(self) -> None:
+        begun, since = self.request is not None, self.last_activity
+        super().handle_read()
+        if begun and self.request is not None:
+            self.last_activity = since
+
+    def handle_write(self) -> None:
+        since = self.last_activity
+        super().handle_write()
+        if self.total_outbufs_len:
+            self.last_activity = since
+
+    def writable(self) -> bool:
+        return self.connected and bool(super().writable())
+
+
+class _Server(TcpWSGIServer):
+    channel_class = _Channel
+
+    def maintenance(self, now: float) -> None:
+        super().maintenance(now)
+        for channel in list(self.active_channels.values()):
+            if channel.will_close:  # it may never become writable, which is when waitress closes
+                channel.handle_close()
+
+
+class Server:
+    """A dashboard that listens; `url` holds the token."""
+
+    def __init__(self, url: str, server: _Server) -> None:
+        self.url = url
+        self._server = server
+
+    def run(self) -> int:
+        """Answer until a signal ends it, and return that signal's number."""
+        got: List[int] = []
+
+        def end(number: int, _: object) -> None:
+            got.append(number)
+            raise SystemExit
+
+        numbers = (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM))
+        if threading.current_thread() is threading.main_thread():
+            for number in numbers:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, end)
+        self._server.run()  # takes the SystemExit for its end, and waits for what is being answered
+        self._server.close()
+        return got[0] if got else signal.SIGTERM
+
+
+def listen(
+    spool: api.Spool,
+    host: str,
+    port: int,
+    *,
+    read_only: bool = False,
+    allow_remote: bool = False,
+    public_url: Optional[str] = None,
+) -> Server:
+    """Bind a dashboard for a spool, ready to run.
+
+    Args:
+        host: an address of this machine, or `localhost`.
+        port: 0 takes one that is free.
+        allow_remote: let `host` be an address that other machines reach.
+        public_url: what browsers call it who come through a proxy.
+
+    Raises:
+        BadInput: `host` is no address here, or not of the loopback and not allowed to be.
+        Busy: the port is in use.
+        StorageFailed: it may not be listened on.
+    """
+    address = address_of(host)
+    if not allow_remote and not ipaddress.ip_address(address).is_loopback:
+        raise BadInput(
+            f"{host} is an address that other machines reach",
+            hint="--allow-remote if that is meant; better a tunnel: "
+            f"ssh -L {port}:127.0.0.1:{port} HOST",
+        )
+    outside = _outside(public_url)
+    bound = _bind(address, port)
+    port = bound.getsockname()[1]
+    keys = Keys.new()
+    place = place_of(address, port, outside)
+    application = make(spool, keys, read_only=read_only)
+    server = _Server(
+        Guard(application, keys, place, read_only=read_only),
+        _sock=bound,
+        bind_socket=False,
+        sockinfo=(bound.family, bound.type, bound.proto, bound.getsockname()),
+        sockets=[bound],
+        threads=THREADS,
+        ident=None,
+        backlog=64,
+        connection_limit=MOST_CONNECTIONS,
+        channel_timeout=LONGEST,
+        cleanup_interval=_CLEANUP,
+        max_request_header_size=MOST_HEADER,
+        max_request_body_size=MOST_BODY,
+        log_socket_errors=False,
+        asyncore_use_poll=True,
+    )
+    shown = outside or f"http://{_name(address, port)}"
+    return Server(f"{shown}/?token={keys.token}", server)
+
+
+def address_of(host: str) -> str:
+    """Return the address that a host is here.
+
+    Raises:
+        BadInput: it is none.
+    """
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0]
+        return str(ipaddress.ip_address(found))
+    except (OSError, ValueError):
+        raise BadInput(
+            f"there is no address {host!r}", hint="--host takes 127.0.0.1, ::1 or localhost"
+        ) from None
+
+
+def place_of(address: str, port: int, outside: Optional[str] = None) -> Place:
+    """Return by what names browsers may call a server that listens here."""
+    known = {"127.0.0.1", "localhost", "[::1]"}
+    if not ipaddress.ip_address(address).is_loopback:
+        known.add(socket.gethostname().lower())
+    if not ipaddress.ip_address(address).is_unspecified:
+        known.add(f"[{address}]" if ":" in address else address)
+    hosts = {f"{name}:{port}" for name in known} | (known if port == 80 else set())
+    origins = {f"http://{name}" for name in hosts}
+    if outside:
+        hosts.add(urlsplit(outside).netloc)
+        origins.add(outside)
+    secure = bool(outside) and str(outside).startswith("https:")
+    return Place(frozenset(hosts), frozenset(origins), f"spoolq-{port}", secure)
+
+
+def _name(address: str, port: int) -> str:
+    if ipaddress.ip_address(address).is_unspecified:
+        address = socket.gethostname()
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _outside(url: Optional[str]) -> Optional[str]:
+    """Return a public address as browsers name it as an origin: lower case, no path."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        plain = f"{parts.scheme}://{parts.netloc}".lower()
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.username is None
+    except ValueError:
+        good = False
+    if not good or url.lower() not in (plain, plain + "/"):
+        raise BadInput(
+            f"{url!r} is not the address of a server",
+            hint="as https://queue.example.org, without a path",
+        )
+    return plain
+
+
+def _bind(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((address, port))
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise Busy(
+                f"port {port} of {address} is in use",
+                hint="by another dashboard? --port 0 takes a port that is free",
+            ) from None
+        raise StorageFailed(f"cannot listen on port {port} of {address}: {error.strerror}") from None
+    return bound

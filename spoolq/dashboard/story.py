@@ -1,0 +1,126 @@
+"""One job: its runs, and what they printed.
+
+The log of a run has a name that its history, or the claim of the present run, tells, so the
+directory of all logs is not read. A log is opened as `spoolq logs` opens it: in the directory that
+is held, a regular file, no link.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime
+from typing import List, NamedTuple, Optional
+
+from spoolq import instants, logs
+from spoolq.dashboard import words
+from spoolq.fsio import Dir
+from spoolq.job import Entry, succeeded
+from spoolq.logs import LogName
+from spoolq.harmless import Harmless
+from spoolq.views import JobView
+
+#: How many runs a page tells of, and how many bytes of output an answer holds.
+MOST_RUNS = 100
+PIECE = 64 * 1024
+_TAIL = 32 * 1024
+
+#: The beginning of a character, of a sequence for terminals, or of a line's end, at the end of
+#: what is there: it is held back for the next piece, unless it is all there is.
+_UNFINISHED = re.compile(
+    rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2}"
+    rb"|\x1b(?:\[[0-9;:]{0,60})?|\r)\Z"
+)
+
+
+class Told(NamedTuple):
+    """One run as the page tells of it; `end` is "" while it runs, `log` None if it has none."""
+
+    attempt: object
+    worker: str
+    started_at: Optional[datetime]
+    seconds: Optional[float]
+    end: str
+    good: bool
+    log: Optional[LogName]
+
+
+class Piece(NamedTuple):
+    """Some output as harmless text: where in the log it starts and ends, and the log's size."""
+
+    text: str
+    start: int
+    end: int
+    size: int
+
+
+def runs(logs_dir: Dir, view: JobView) -> List[Told]:
+    """Return the runs of a job, the newest first, the present one included."""
+    found = [_present(view)] if view.state == "processing" and view.name is not None else []
+    history = view.job.history[-MOST_RUNS:] if view.job is not None else []
+    found += [_ended(view, entry) for entry in reversed(history)]
+    return [told._replace(log=_existing(logs_dir, told.log)) for told in found]
+
+
+def _present(view: JobView) -> Told:
+    assert view.name is not None
+    claim = view.name
+    return Told(
+        claim.attempt, claim.worker or "", claim.at, None, "", True, logs.log_name(claim)
+    )
+
+
+def _ended(view: JobView, entry: Entry) -> Told:
+    started = ended = None
+    if "started_at" in entry:
+        started = instants.from_rfc3339(entry["started_at"])
+    if "finished_at" in entry:
+        ended = instants.from_rfc3339(entry["finished_at"])
+    attempt, log = entry.get("attempt", "?"), None
+    if started is not None:
+        name = LogName(view.id, attempt, instants.to_stamp(started))
+        log = logs.parse(str(name))  # the history of a dropped file says what it likes
+    seconds = None
+    if started is not None and ended is not None:
+        seconds = max((ended - started).total_seconds(), 0.0)
+    return Told(
+        attempt, entry.get("worker", ""), started, seconds, words.end(entry), succeeded(entry), log
+    )
+
+
+def _existing(logs_dir: Dir, name: Optional[LogName]) -> Optional[LogName]:
+    return name if name is not None and logs_dir.has(str(name)) else None
+
+
+def tail(logs_dir: Dir, name: LogName) -> Piece:
+    """Return the end of a log, from the beginning of a line if there is one."""
+    return _read(logs_dir, name, -_TAIL)
+
+
+def piece(logs_dir: Dir, name: LogName, start: int) -> Piece:
+    """Return what follows a byte of a log; from its beginning if it is shorter than that."""
+    return _read(logs_dir, name, start)
+
+
+def _read(logs_dir: Dir, name: LogName, start: int) -> Piece:
+    descriptor = logs.open_log(logs_dir, name)
+    if descriptor is None:
+        return Piece("", 0, 0, 0)
+    try:
+        size = os.fstat(descriptor).st_size
+        from_end = start < 0
+        if from_end:
+            start = max(size + start, 0)
+        elif start > size:
+            start = 0
+        os.lseek(descriptor, start, os.SEEK_SET)
+        data = os.read(descriptor, PIECE)
+    finally:
+        os.close(descriptor)
+    if from_end and start:  # not in the middle of a line, nor of a character
+        skipped = data.find(b"\n") + 1
+        start, data = start + skipped, data[skipped:]
+    unfinished = _UNFINISHED.search(data)
+    if unfinished is not None and unfinished.start():
+        data = data[: unfinished.start()]
+    return Piece(Harmless(colors=False).feed(data, final=True), start, start + len(data), size)

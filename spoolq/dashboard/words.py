@@ -1,0 +1,65 @@
+"""Lengths, amounts and commands in the words of the pages."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Optional
+
+from spoolq.job import Entry
+from spoolq.views import JobView
+
+_UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
+
+
+def length(seconds: Optional[float]) -> str:
+    """Return a length of time in at most two units: 3 ms, 0.3 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if seconds is None:
+        return ""
+    if seconds < 0.05:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = int(seconds + 0.5)
+    for size, unit, smaller_size, smaller in _UNITS:
+        if whole >= size:
+            rest = whole % size // smaller_size
+            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"
+
+
+def count(number: int) -> str:
+    """Return a number with its thousands apart, by a narrow space that does not break."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+def size(number: int) -> str:
+    """Return a number of bytes as people say it."""
+    if number < 10_000:
+        return f"{count(number)} bytes"
+    return f"{count(number // 1024)} KiB" if number < 10 * 2**20 else f"{count(number >> 20)} MiB"
+
+
+def command(view: JobView) -> str:
+    """Return a job's command as it could be typed; "" where the file is no job."""
+    if view.job is None:
+        return ""
+    given = view.job.command
+    return given if isinstance(given, str) else " ".join(map(shlex.quote, given))
+
+
+def end(entry: Entry) -> str:
+    """Return how a run ended."""
+    if "error" in entry:
+        return str(entry["error"])
+    if "signal" in entry:
+        return f"killed by signal {entry['signal']}"
+    return f"exit code {entry.get('exit_code', '?')}"
+
+
+def why(view: JobView) -> str:
+    """Return why a job is dead or waits for a retry."""
+    if view.problem is not None:
+        return f"no job: {view.problem}"
+    if view.name is None:
+        return "no job when it was looked at; spoolq dlq list says more"
+    return view.error or "put here by hand"

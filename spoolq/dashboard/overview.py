@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Dict, List
 
 from spoolq import instants, views
 from spoolq.census import Ended
 from spoolq.dashboard import charts
 from spoolq.dashboard.look import Look, Running, runs_of
+from spoolq.views import JobView
 
 _RUNNING = 10
 _FAILURES = 8
@@ -37,6 +39,7 @@ def overview(look: Look, span: charts.Span, now: float) -> Dict[str, object]:
         "running": running[:_RUNNING],
         "workers": look.workers(),
         "failures": _failures(look),
+        "since": failed_at,
         "warnings": views.settings_of(look.spool.dir)[1],
     }
 
@@ -64,8 +67,16 @@ def _stretches(
     return found
 
 
-def _failures(look: Look) -> List[views.JobView]:
+def failed_at(view: JobView) -> datetime:
+    """Return when a job that failed did: the time in the name of what waits is its next one."""
+    if view.state == "dead" and view.name is not None:
+        return view.name.at
+    finished_at = view.last_run.get("finished_at")
+    return instants.from_rfc3339(finished_at) if finished_at else view.changed_at
+
+
+def _failures(look: Look) -> List[JobView]:
     """Return the newest jobs that are dead, and what waits for a retry, by when they ended."""
     found = look.newest("dead", _FAILURES) + look.newest("failed", _FAILURES)
-    found.sort(key=lambda view: view.changed_at, reverse=True)
+    found.sort(key=failed_at, reverse=True)
     return found[:_FAILURES]

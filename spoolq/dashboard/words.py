@@ -32,6 +32,11 @@ def count(number: int) -> str:
     return f"{number:,}".replace(",", "\u202f")
 
 
+def many(number: int, one: str, several: str) -> str:
+    """Return a number with what it counts."""
+    return f"{count(number)} {one if number == 1 else several}"
+
+
 def size(number: int) -> str:
     """Return a number of bytes as people say it."""
     if number < 10_000:

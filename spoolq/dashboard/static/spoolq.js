@@ -16,13 +16,17 @@
     }
     return `${whole} s`;
   }
+  function rough(seconds) {  // one unit where that says enough
+    const [number, unit] = length(seconds).split(" ");
+    return number >= 10 ? `${number} ${unit}` : length(seconds);
+  }
   function tick() {
     for (const time of document.querySelectorAll("time[data-as]")) {
       const at = new Date(time.dateTime), seconds = (Date.now() - at) / 1000;
       if (Number.isNaN(seconds)) continue;
       const word = time.dataset.as === "length" ? length(Math.max(seconds, 0))
         : Math.abs(seconds) < 1 ? "now"
-        : seconds < 0 ? `in ${length(-seconds)}` : `${length(seconds)} ago`;
+        : seconds < 0 ? `in ${rough(-seconds)}` : `${rough(seconds)} ago`;
       if (time.textContent !== word) time.textContent = word;
       if (!time.title) time.title = at.toLocaleString();
     }

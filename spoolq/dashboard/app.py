@@ -37,8 +37,8 @@ _STATUS = ((NotFound, 404), (WrongState, 409), (Busy, 503))
 def make(spool: api.Spool, keys: Keys, *, read_only: bool) -> Application:
     """Return the application that shows a spool."""
     app = flask.Flask(__name__)
+    app.jinja_options = {**app.jinja_options, "finalize": _shown}  # before anything asks for it
     app.debug = False  # Flask would read FLASK_DEBUG, and show tracebacks
-    app.jinja_options = {**app.jinja_options, "finalize": _shown}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     pages = _Pages(spool, keys, read_only)
     app.jinja_env.globals.update(pages.common())

@@ -147,10 +147,10 @@ def test_a_head_that_comes_in_drops_is_cut_off(impatient):
     """Slowloris: each drop is activity, and none of them buys time."""
     with connected(impatient) as connection:
         began = time.monotonic()
-        connection.sendall(head(impatient, b""))
+        connection.sendall(head(impatient, b"X-Drops: "))
 
         def closed():
-            drip(connection, b"X-Drop: y\r\n")
+            drip(connection, b"y")
             return is_closed(connection)
 
         wait_until(closed, "the end of a dripping connection")

@@ -60,7 +60,8 @@ def make(spool: api.Spool, keys: Keys, *, read_only: bool) -> Application:
     app.register_error_handler(OSError, _refused_by_system)
     app.register_error_handler(HTTPException, _by_http)
     app.register_error_handler(Exception, _bug)
-    return app.wsgi_app
+    application: Application = app.wsgi_app
+    return application
 
 
 def _shown(value: object) -> object:
@@ -141,7 +142,7 @@ class _Pages:
         """Return what a run printed, from the byte `start` on, as harmless plain text."""
         name = logs.parse(f"{job_id}.{run}.log") if names.is_id(job_id) else None
         if name is None or name.id != job_id:
-            flask.abort(404)
+            return flask.abort(404)
         start = flask.request.args.get("start", "0")
         if not (start.isascii() and start.isdigit() and len(start) < 19):
             flask.abort(400)

@@ -195,11 +195,9 @@ def _packed(runs: List[Stretch], now: float, least: float) -> List[List[Stretch]
     free_at: List[float] = []
     for run in sorted(runs, key=lambda run: run.started_at):
         end = max(now if run.ended_at is None else run.ended_at, run.started_at + least)
-        for index, free in enumerate(free_at):
-            if free <= run.started_at:
-                break
-        else:
-            index = len(lanes)
+        fitting = (index for index, free in enumerate(free_at) if free <= run.started_at)
+        index = next(fitting, len(lanes))
+        if index == len(lanes):
             lanes.append([])
             free_at.append(0.0)
         lanes[index].append(run)

@@ -8,7 +8,7 @@ far it came, and goes on from there when asked.
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from spoolq import names, views
 from spoolq.dashboard.look import Look
@@ -24,7 +24,7 @@ _SOONEST_FIRST = ("pending", "processing", "failed")
 Entry = Tuple[str, str]  # file name and state; names of the form sort by their time
 
 #: What a list can be sorted by; all of it stands in the file name.
-SORTS: Dict[str, Callable[[Entry], object]] = {
+SORTS: Dict[str, Callable[[Entry], Any]] = {
     "time": lambda entry: entry,
     "id": lambda entry: names.id_in(entry[0]),
     "priority": lambda entry: entry[0].split(".", 2)[1],

@@ -46,6 +46,7 @@ class _Channel(HTTPChannel):
     """A connection that is not kept alive by drops."""
 
     error_task_class = _ErrorTask
+    last_activity: float
 
     def handle_read(self) -> None:
         begun, since = self.request is not None, self.last_activity
@@ -222,5 +223,7 @@ def _bind(address: str, port: int) -> socket.socket:
                 f"port {port} of {address} is in use",
                 hint="by another dashboard? --port 0 takes a port that is free",
             ) from None
-        raise StorageFailed(f"cannot listen on port {port} of {address}: {error.strerror}") from None
+        raise StorageFailed(
+            f"cannot listen on port {port} of {address}: {error.strerror}"
+        ) from None
     return bound

@@ -15,9 +15,9 @@ from typing import List, NamedTuple, Optional
 from spoolq import instants, logs
 from spoolq.dashboard import words
 from spoolq.fsio import Dir
+from spoolq.harmless import Harmless
 from spoolq.job import Entry, succeeded
 from spoolq.logs import LogName
-from spoolq.harmless import Harmless
 from spoolq.views import JobView
 
 #: How many runs a page tells of, and how many bytes of output an answer holds.
@@ -65,9 +65,7 @@ def runs(logs_dir: Dir, view: JobView) -> List[Told]:
 def _present(view: JobView) -> Told:
     assert view.name is not None
     claim = view.name
-    return Told(
-        claim.attempt, claim.worker or "", claim.at, None, "", True, logs.log_name(claim)
-    )
+    return Told(claim.attempt, claim.worker or "", claim.at, None, "", True, logs.log_name(claim))
 
 
 def _ended(view: JobView, entry: Entry) -> Told:

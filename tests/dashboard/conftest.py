@@ -72,7 +72,9 @@ class Visitor:
         return answer
 
     def get(self, path, **headers):
-        return self.ask("GET", path, {name.replace("_", "-"): text for name, text in headers.items()})
+        return self.ask(
+            "GET", path, {name.replace("_", "-"): text for name, text in headers.items()}
+        )
 
     def page(self, path):
         """Return a page that has to be there."""

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 from datetime import datetime, timedelta, timezone
 
 from spoolq import instants, names
@@ -22,6 +23,12 @@ ERRORS = (
 )
 
 
+def chromium():
+    """Return the path of a Chromium of this system, or None."""
+    known = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, known)), None)
+
+
 def fill(path, count, *, now=None, seed=7, hours=20.0, dead_share=0.04, waiting=0.01):
     """Write `count` jobs into the spool at `path`: most have ended, a few wait."""
     chance = random.Random(seed)
@@ -38,12 +45,16 @@ def fill(path, count, *, now=None, seed=7, hours=20.0, dead_share=0.04, waiting=
         }
         if chance.random() < waiting:
             at = now + timedelta(seconds=chance.uniform(-60, 7200))
-            _write(path, "pending", names.Name(_stamp(at), chance.choice((5, 5, 9)), 0, job_id), fields)
+            _write(
+                path, "pending", names.Name(_stamp(at), chance.choice((5, 5, 9)), 0, job_id), fields
+            )
             continue
         slot = min(range(4), key=lambda slot: free[slot])
         started = max(free[slot], now - timedelta(hours=hours) + timedelta(seconds=rate * index))
         took = min(chance.lognormvariate(0, 0.8) * typical, rate * 3.5)
-        ended = min(started + timedelta(seconds=took), now - timedelta(seconds=chance.uniform(1, 20)))
+        ended = min(
+            started + timedelta(seconds=took), now - timedelta(seconds=chance.uniform(1, 20))
+        )
         free[slot] = ended
         fields["created_at"] = instants.to_rfc3339(
             started - timedelta(seconds=chance.lognormvariate(0.5, 1.5))

@@ -67,7 +67,12 @@ def test_with_the_flag_there_is_a_token_all_the_same(start_dashboard):
 def test_a_foreign_host_is_refused_on_every_route(visitor, path):
     """DNS rebinding: a page of another name, whose name is made to point here, cookie and all."""
     path = path.format(token=visitor.token)
-    for host in (f"evil.example:{visitor.port}", "127.0.0.1", "localhost:1", f"127.0.0.1.evil:{visitor.port}"):
+    for host in (
+        f"evil.example:{visitor.port}",
+        "127.0.0.1",
+        "localhost:1",
+        f"127.0.0.1.evil:{visitor.port}",
+    ):
         answer = visitor.ask("GET", path, host=host)
         assert answer.status == 403, (host, answer)
         assert "set-cookie" not in answer.headers
@@ -113,7 +118,15 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address(start_dashboard):
 
 
 @pytest.mark.parametrize(
-    "query", ["token=", "token=x", "token={token}x", "token={token}&token={token}", "token=%F0%9F", "Token={token}"]
+    "query",
+    [
+        "token=",
+        "token=x",
+        "token={token}x",
+        "token={token}&token={token}",
+        "token=%F0%9F",
+        "Token={token}",
+    ],
 )
 def test_a_wrong_token_gets_no_cookie(start_dashboard, query):
     visitor = start_dashboard()
@@ -137,7 +150,9 @@ def test_a_token_and_a_cookie_are_of_one_start_alone(start_dashboard):
     assert other.get(f"/?token={one.token}").status == 403
 
 
-@pytest.mark.parametrize("cookie", ["", "=", ";;;", "spoolq-{port}=", "spoolq-{port}=\xff\xfe", "spoolq-{port}"])
+@pytest.mark.parametrize(
+    "cookie", ["", "=", ";;;", "spoolq-{port}=", "spoolq-{port}=\xff\xfe", "spoolq-{port}"]
+)
 def test_a_cookie_that_is_not_ours_is_none(start_dashboard, cookie):
     visitor = start_dashboard()
     visitor.cookie = cookie.format(port=visitor.port)
@@ -217,7 +232,9 @@ def test_two_secrets_are_no_secret(visitor, spool):
     assert not paused(spool)
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "application/json", None])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "multipart/form-data; boundary=x", "application/json", None]
+)
 def test_only_forms_of_the_pages_are_taken(visitor, spool, kind):
     assert visitor.post("/pause", headers={"Content-Type": kind}).status == 415
     assert not paused(spool)
@@ -241,7 +258,9 @@ def test_looking_changes_nothing(visitor, spool, clock, path):
     assert (given.everything(spool), paused(spool)) == (before, True)
 
 
-@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "GETT"])
+@pytest.mark.parametrize(
+    "method", ["OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "GETT"]
+)
 @pytest.mark.parametrize("path", ["/", "/pause"])
 def test_other_methods_are_not_answered(visitor, spool, method, path):
     headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
@@ -258,7 +277,11 @@ def test_no_answer_opens_itself_to_other_origins(visitor):
 
 
 def test_another_site_may_lead_here_and_embed_nothing(visitor):
-    led = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    led = {
+        "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": "document",
+    }
     assert visitor.ask("GET", "/", led).status == 200
     for change in (
         {"Sec-Fetch-Dest": "iframe"},
@@ -270,7 +293,12 @@ def test_another_site_may_lead_here_and_embed_nothing(visitor):
 
 
 def test_nothing_can_be_enqueued_or_edited(visitor, spool):
-    fields = [("command", "touch /tmp/owned"), ("id", "new1"), ("key", "shell"), ("value", "/bin/x")]
+    fields = [
+        ("command", "touch /tmp/owned"),
+        ("id", "new1"),
+        ("key", "shell"),
+        ("value", "/bin/x"),
+    ]
     for path in ("/enqueue", "/jobs", "/job/new1", "/settings", "/config", "/", "/purge", "/stop"):
         assert visitor.post(path, fields).status in (404, 405), path
     assert given.everything(spool) == []
@@ -301,8 +329,16 @@ def test_every_answer_tells_the_browser_the_same(visitor, start_dashboard):
     stranger = start_dashboard()
     answers = [visitor.get(path) for path in EVERY_ROUTE]
     answers += [stranger.get("/"), stranger.login(), visitor.ask("GET", "/", host="evil.example")]
-    answers += [visitor.ask("OPTIONS", "/"), visitor.post("/pause"), visitor.post("/pause", csrf="x")]
-    answers += [visitor.ask("HEAD", "/"), visitor.get("/job/..%2f..%2fetc"), visitor.get("/jobs?start=x")]
+    answers += [
+        visitor.ask("OPTIONS", "/"),
+        visitor.post("/pause"),
+        visitor.post("/pause", csrf="x"),
+    ]
+    answers += [
+        visitor.ask("HEAD", "/"),
+        visitor.get("/job/..%2f..%2fetc"),
+        visitor.get("/jobs?start=x"),
+    ]
     etag = visitor.get("/settings").headers["etag"]
     answers.append(visitor.get("/settings", If_None_Match=etag))
     answers.append(visitor.get("/" + "x" * 20_000))  # refused by waitress itself
@@ -315,7 +351,9 @@ def test_every_answer_tells_the_browser_the_same(visitor, start_dashboard):
 
 
 def test_the_policy_lets_in_nothing_from_elsewhere():
-    policy = dict(part.strip().split(" ", 1) for part in dict(HEADERS)["Content-Security-Policy"].split(";"))
+    policy = dict(
+        part.strip().split(" ", 1) for part in dict(HEADERS)["Content-Security-Policy"].split(";")
+    )
     assert policy == {
         "default-src": "'none'",
         "style-src": "'self'",
@@ -345,14 +383,25 @@ def test_behind_a_proxy_the_public_address_is_known_too(start_dashboard, spool):
     assert visitor.ask("GET", "/", host="other.example.org").status == 403
     csrf = visitor.csrf()
     sent = {"Host": public, "Origin": f"https://{public}"}
-    assert visitor.post("/pause", csrf=csrf, headers={**sent, "Origin": f"http://{public}"}).status == 403
+    assert (
+        visitor.post("/pause", csrf=csrf, headers={**sent, "Origin": f"http://{public}"}).status
+        == 403
+    )
     assert not paused(spool)
     assert visitor.post("/pause", csrf=csrf, headers=sent).status == 303
     assert paused(spool)
 
 
 @pytest.mark.parametrize(
-    "url", ["queue.example.org", "ftp://queue", "https://queue/path", "https://u@queue", "https://", "http://[::"]
+    "url",
+    [
+        "queue.example.org",
+        "ftp://queue",
+        "https://queue/path",
+        "https://u@queue",
+        "https://",
+        "http://[::",
+    ],
 )
 def test_what_is_no_address_of_a_server_is_refused(run_cli, url):
     done = run_cli("dashboard", "--public-url", url, check=False)

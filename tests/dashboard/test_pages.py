@@ -51,9 +51,13 @@ def log_of(spool, job_id, data, attempt=1, stamp=STAMP):
 def allowed(page):
     """Every element and attribute that a page is made of, and where its scripts come from."""
     found = elements(page)
-    assert not [attributes for _, attributes in found if any(a.startswith("on") for a in attributes)]
+    assert not [
+        attributes for _, attributes in found if any(a.startswith("on") for a in attributes)
+    ]
     assert not [attributes for _, attributes in found if "style" in attributes]
-    assert {tag for tag, _ in found}.isdisjoint({"img", "iframe", "object", "embed", "base", "style"})
+    assert {tag for tag, _ in found}.isdisjoint(
+        {"img", "iframe", "object", "embed", "base", "style"}
+    )
     scripts = [attributes for tag, attributes in found if tag == "script"]
     assert scripts == [{"src": "/static/spoolq.js", "defer": None}]
     for tag, attributes in found:
@@ -83,7 +87,15 @@ def test_hostile_text_of_a_job_is_shown_as_text(visitor, spool, clock, text):
     given.write(spool, "failed", str(name._replace(id="evil2")), data)
     given.write(spool, "processing", str(name._replace(id="e3", worker="w-1-x", slot="0")), data)
     log_of(spool, "evil", text.encode("utf-8"))
-    for path in ("/", "/jobs", "/jobs/dead", "/jobs/failed", "/jobs/processing", "/job/evil", "/workers"):
+    for path in (
+        "/",
+        "/jobs",
+        "/jobs/dead",
+        "/jobs/failed",
+        "/jobs/processing",
+        "/job/evil",
+        "/workers",
+    ):
         page = visitor.page(path)
         allowed(page)
         if path != "/workers" and text.isprintable() and len(text) < 100:
@@ -112,7 +124,12 @@ def test_hostile_file_names_are_shown_as_text(visitor, spool, clock):
 def test_hostile_words_of_a_worker_are_shown_as_text(visitor, spool):
     own = given.worker(spool)
     own.dir.discard("worker.json")
-    card = {"pid": "<b>", "host": "\u202e", "count": {"<i>": 1}, "trouble": "<script>x</script>\x1b"}
+    card = {
+        "pid": "<b>",
+        "host": "\u202e",
+        "count": {"<i>": 1},
+        "trouble": "<script>x</script>\x1b",
+    }
     own.dir.write("worker.json", json.dumps(card).encode(), sync=False)
     for path in ("/", "/workers"):
         allowed(visitor.page(path))
@@ -120,7 +137,9 @@ def test_hostile_words_of_a_worker_are_shown_as_text(visitor, spool):
 
 
 @pytest.mark.parametrize("query", ["q", "sort", "order", "start", "note", "span", "in", "run"])
-@pytest.mark.parametrize("text", ["\"><script>alert(1)</script>", "\u202e", "%00", "9" * 400, "-1", "١"])
+@pytest.mark.parametrize(
+    "text", ['"><script>alert(1)</script>', "\u202e", "%00", "9" * 400, "-1", "١"]
+)
 def test_what_an_address_says_is_shown_as_text(visitor, spool, clock, query, text):
     from urllib.parse import quote
 
@@ -203,7 +222,7 @@ def test_an_id_is_looked_at_before_any_file(monkeypatch, spool):
             "wsgi.url_scheme": "http",
         }
         answers = []
-        b"".join(wsgi(environ, lambda status, *_: answers.append(status)))
+        b"".join(wsgi(environ, lambda status, *_, answers=answers: answers.append(status)))
         assert answers == ["404 NOT FOUND"], path
     asked.close()
 
@@ -250,7 +269,9 @@ def test_a_long_log_comes_in_bounded_pieces_that_make_the_whole(visitor, spool):
     assert found == text
 
 
-@pytest.mark.parametrize("data", [b"\x1b]52;c;eA==\x07", b"\xff\xfe\x00", b"a\r\nb\rc", "\u202e\u2066".encode()])
+@pytest.mark.parametrize(
+    "data", [b"\x1b]52;c;eA==\x07", b"\xff\xfe\x00", b"a\r\nb\rc", "\u202e\u2066".encode()]
+)
 def test_hostile_output_is_harmless_text(visitor, spool, data):
     log_of(spool, "a", data)
     given_text = visitor.get(log_path()).text

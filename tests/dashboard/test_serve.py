@@ -89,7 +89,13 @@ def test_what_is_no_http_is_refused(visitor, lines):
 
 
 def test_nonsense_does_not_stop_it(visitor):
-    for data in (b"\0" * 100, b"\r\n" * 50, b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00", b"PRI * HTTP/2.0\r\n\r\n"):
+    for data in (
+        b"\0" * 100,
+        b"\r\n" * 50,
+        b"GET\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+        b"PRI * HTTP/2.0\r\n\r\n",
+    ):
         visitor.raw(data)
     assert visitor.get("/").status == 200
 

@@ -27,10 +27,6 @@ _SECTIONS = (
         "The spool",
         ("status", "watch", "dashboard", "init", "config", "purge", "doctor", "completion", "demo"),
     ),
-    (
-        "The spool",
-        ("status", "dashboard", "init", "config", "purge", "doctor", "completion", "demo"),
-    ),
     ("The machine", ("metrics", "systemd")),
 )
 _VERBS: Lazy = {

@@ -31,7 +31,7 @@ def overview(look: Look, span: charts.Span, now: float) -> Dict[str, object]:
         "most": max(bar.total for bar in bars),
         "chart": span,
         "spans": charts.SPANS,
-        "spreads": [("waited to start", waits), ("ran", took)],
+        "spreads": [("waited", waits), ("ran", took)],
         "scale": charts.scale([waits, took]),
         "timeline": charts.timeline(_stretches(recent, running, now), now),
         "width": charts.WIDTH,

@@ -37,8 +37,10 @@ class Notice(NamedTuple):
 class Actions:
     """The four verbs, for forms."""
 
-    def __init__(self, spool: api.Spool) -> None:
+    def __init__(self, spool: api.Spool, hurry: Callable[[], None]) -> None:
+        """Act on a spool; `hurry` is called when something has been done, so that it is seen."""
         self._spool = spool
+        self._hurry = hurry
         self._one_at_a_time = threading.Lock()
         self._notices: OrderedDict[str, Notice] = OrderedDict()
 
@@ -88,6 +90,7 @@ class Actions:
         return self._told(Notice(True, [done]))
 
     def _told(self, notice: Notice) -> Any:
+        self._hurry()
         name = names.random_text(12)
         self._notices[name] = notice
         while len(self._notices) > _MOST_NOTICES:

@@ -82,7 +82,7 @@ class _Pages:
         self._keys = keys
         self._read_only = read_only
         self._start = names.random_text(8)
-        self.actions = Actions(spool)
+        self.actions = Actions(spool, self._look.hurry)
 
     def common(self) -> Dict[str, object]:
         """Return what every template may use."""

@@ -70,6 +70,12 @@ class Look:
                 self._times += 1
             return self._times
 
+    def hurry(self) -> None:
+        """Let the next look see what was just changed, though a directory was read lately."""
+        with self._lock:
+            self._census.hurry()
+            self._asked = 0.0
+
     def counts(self) -> Dict[str, int]:
         """Return the number of jobs in each state, and of what is no job as `ignored`."""
         with self._lock:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Optional
 
+from markupsafe import Markup
+
 from spoolq.job import Entry
 from spoolq.views import JobView
 
@@ -27,21 +29,21 @@ def length(seconds: Optional[float]) -> str:
     return f"{whole} s"
 
 
-def count(number: int) -> str:
+def count(number: int) -> Markup:
     """Return a number with its thousands apart, by a narrow space that does not break."""
-    return f"{number:,}".replace(",", "\u202f")
+    return Markup(f"{number:,}".replace(",", "&#8239;"))  # as text it would be shown as an escape
 
 
-def many(number: int, one: str, several: str) -> str:
+def many(number: int, one: str, several: str) -> Markup:
     """Return a number with what it counts."""
-    return f"{count(number)} {one if number == 1 else several}"
+    return count(number) + " " + (one if number == 1 else several)
 
 
-def size(number: int) -> str:
+def size(number: int) -> Markup:
     """Return a number of bytes as people say it."""
     if number < 10_000:
-        return f"{count(number)} bytes"
-    return f"{count(number // 1024)} KiB" if number < 10 * 2**20 else f"{count(number >> 20)} MiB"
+        return many(number, "byte", "bytes")
+    return count(number >> 10) + " KiB" if number < 10 * 2**20 else count(number >> 20) + " MiB"
 
 
 def command(view: JobView) -> str:

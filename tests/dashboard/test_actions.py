@@ -64,6 +64,15 @@ def test_a_worker_that_takes_its_time_does_not_hold_the_page_up(
     wait_until(lambda: ids(spool, "dead") == ["stubborn"], "the cancelled job")
 
 
+def test_what_was_done_is_seen_at_once_in_a_large_spool(visitor, spool, clock):
+    """A large directory is read anew seldom, but for who has just changed it."""
+    for number in range(3000):
+        given.job(spool, "dead", given.named(clock, f"j{number}", attempt=4, wait=-number))
+    visitor.page("/jobs/dead")
+    said = ended_in(visitor, visitor.post("/retry", [("only", "j0"), ("back", "/jobs/dead")]))
+    assert "dead 2\u202f999 " in said  # and not an escape of that space
+
+
 def test_several_are_chosen_at_once(visitor, spool, clock):
     for number in range(8):
         given.job(spool, "dead", given.named(clock, f"j{number}", attempt=4))

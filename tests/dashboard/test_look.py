@@ -9,6 +9,7 @@ from spoolq.dashboard.charts import SPANS
 from spoolq.dashboard.look import Look
 from spoolq.dashboard.overview import failed_at, overview
 from tests import given
+from tests.conftest import wait_until
 
 
 @pytest.fixture
@@ -46,12 +47,10 @@ def test_a_job_is_found_wherever_it_is_and_after_it_has_moved(spool, clock, look
 
 def test_the_number_of_a_look_stays_while_nothing_changes(spool, clock, look):
     given.job(spool, "pending", given.named(clock, "a"))
-    from tests.conftest import wait_until
-
     wait_until(lambda: look.refresh() == look.refresh(), "rest")
     before = look.refresh()
     given.job(spool, "pending", given.named(clock, "b"))
-    assert look.refresh() != before
+    wait_until(lambda: look.refresh() != before, "the new job")
 
 
 def test_threads_may_look_at_once_while_jobs_move(spool, clock, look):

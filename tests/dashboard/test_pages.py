@@ -7,6 +7,7 @@ import pytest
 
 from spoolq import control, instants, logs
 from tests import given
+from tests.conftest import wait_until
 from tests.dashboard.conftest import elements, text_of
 
 STAMP = "20261124T020646123456Z"
@@ -359,8 +360,6 @@ def test_a_page_is_sent_again_only_when_something_has_changed(visitor, spool, cl
     def steady():
         tag = visitor.get("/workers").headers["etag"]
         return tag if visitor.get("/workers", If_None_Match=tag).status == 304 else None
-
-    from tests.conftest import wait_until
 
     tag = wait_until(steady, "a page that rests")
     answer = visitor.get("/workers", If_None_Match=tag)

@@ -100,7 +100,7 @@
     } catch (error) {
       pause = Math.min(pause * 2, SLOWEST);
       button.classList.add("lost");
-      button.textContent = "No answer";
+      button.textContent = error.message === "403" ? "Started anew" : "No answer";
     }
     timer = setTimeout(look, pause);
   }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Optional
+from typing import Optional, TextIO
 
 import click
 
@@ -24,8 +24,19 @@ _PORT = 8765
 @click.option(
     "--public-url", metavar="URL", help="What browsers call it, where they come through a proxy."
 )
+@click.option(
+    "--metrics-token",
+    type=click.File("r"),
+    metavar="FILE",
+    help="A file with a token that lets Prometheus read /metrics alone.",
+)
 def dashboard(
-    host: str, port: int, read_only: bool, allow_remote: bool, public_url: Optional[str]
+    host: str,
+    port: int,
+    read_only: bool,
+    allow_remote: bool,
+    public_url: Optional[str],
+    metrics_token: Optional[TextIO],
 ) -> None:
     """Show the spool in a browser, until Ctrl+C.
 
@@ -48,6 +59,7 @@ def dashboard(
     logs.configure()  # what goes wrong in a page is told here
     if port == 0 and public_url:
         raise Refused("--public-url needs a port that stays", "leave --port 0 out")
+    scrape_token = None if metrics_token is None else _token(metrics_token)
     spool = open_spool()
     with typed():
         server = serve.listen(
@@ -57,6 +69,7 @@ def dashboard(
             read_only=read_only,
             allow_remote=allow_remote,
             public_url=public_url,
+            scrape_token=scrape_token,
         )
     if allow_remote and not public_url:
         render.warn("what is sent can be read on the way: use a proxy with TLS, or a tunnel")
@@ -65,6 +78,16 @@ def dashboard(
     render.flush()
     if server.run() == signal.SIGINT:
         raise KeyboardInterrupt
+
+
+def _token(file: TextIO) -> str:
+    token = file.read(1000).strip()
+    if not 16 <= len(token) < 1000 or not token.isascii() or not token.isprintable():
+        raise Refused(
+            f"{file.name} holds no token: 16 characters at least, on one line",
+            f"(umask 077; openssl rand -hex 32 > {file.name})",
+        )
+    return token
 
 
 def _distribution(error: ImportError) -> str:

@@ -20,7 +20,7 @@ from jinja2 import Undefined
 from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
-from spoolq import api, config, instants, logs, names, views
+from spoolq import api, config, instants, logs, metrics, names, views
 from spoolq.dashboard import charts, lists, story, words
 from spoolq.dashboard.actions import Actions
 from spoolq.dashboard.guard import Application, Keys
@@ -50,6 +50,7 @@ def make(spool: api.Spool, keys: Keys, *, read_only: bool) -> Application:
         ("/job/<job_id>/log/<run>", "log"),
         ("/workers", "workers"),
         ("/settings", "settings"),
+        ("/metrics", "metrics"),
     ):
         app.add_url_rule(rule, name, getattr(pages, name), methods=["GET"])
     if not read_only:
@@ -179,6 +180,13 @@ class _Pages:
             return {"rows": rows, "warnings": warnings}
 
         return self._page("settings.html", content)
+
+    def metrics(self) -> Any:
+        """Return what `spoolq metrics` prints."""
+        try:
+            return flask.Response(self._look.metrics(), content_type=metrics.CONTENT_TYPE)
+        except SpoolqError as error:  # its library is not installed
+            return _error(501, str(error), error.hint)
 
     # --- what they share --------------------------------------------------------------------------
 

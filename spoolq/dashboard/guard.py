@@ -8,7 +8,7 @@ other user of the machine can connect. So, in this order:
     method      GET and HEAD look, POST changes, nothing else is answered; no CORS header is ever
                 sent, so OPTIONS has nothing to say
     session     the token of the printed address, exchanged at `/` for a cookie that scripts cannot
-                read and other sites cannot have sent
+                read and other sites cannot have sent; or, for METRICS alone, its own token
     fetch site  another site may lead a person here, and embed or fetch nothing
     POST        Origin is this very server, and the form brings the secret that only its own pages
                 hold; where the dashboard is read-only there is no POST at all
@@ -46,22 +46,30 @@ HEADERS: Tuple[Tuple[str, str], ...] = (
 )
 _OURS = frozenset(name.lower() for name, _ in HEADERS)
 
+#: What Prometheus may read with a token of its own.
+METRICS = "/metrics"
+
 _METHODS = "GET, HEAD, POST"
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 200
 
 
 class Keys(NamedTuple):
-    """The secrets of one start: `token` is in the printed address, `session` in the cookie."""
+    """The secrets of one start: `token` is in the printed address, `session` in the cookie.
+
+    `scrape` is no secret of the start, but given by whoever lets Prometheus read METRICS alone.
+    """
 
     token: str
     session: str
     csrf: str
+    scrape: Optional[str] = None
 
     @classmethod
-    def new(cls) -> Keys:
+    def new(cls, scrape: Optional[str] = None) -> Keys:
         """Make them: 256 random bits each."""
-        return cls(*(secrets.token_urlsafe(32) for _ in cls._fields))
+        token, session, csrf = (secrets.token_urlsafe(32) for _ in range(3))
+        return cls(token, session, csrf, scrape)
 
 
 class Place(NamedTuple):
@@ -140,7 +148,19 @@ class Guard:
         value = f"{self._place.cookie}={self._keys.session}"
         return f"{value}; Path=/; HttpOnly; SameSite=Strict{secure}"
 
+    def _may_scrape(self, environ: Environ) -> bool:
+        scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        return (
+            self._keys.scrape is not None
+            and environ["PATH_INFO"] == METRICS
+            and environ["REQUEST_METHOD"] == "GET"
+            and scheme.lower() == "bearer"
+            and _same(given, self._keys.scrape)
+        )
+
     def _demand_session(self, environ: Environ) -> None:
+        if self._may_scrape(environ):
+            return
         for part in environ.get("HTTP_COOKIE", "").split(";"):
             name, _, value = part.strip().partition("=")
             if name == self._place.cookie and _same(value, self._keys.session):

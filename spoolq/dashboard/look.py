@@ -14,7 +14,7 @@ from bisect import bisect_right
 from datetime import datetime
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from spoolq import api, instants, names, views
+from spoolq import api, instants, metrics, names, views
 from spoolq.census import Census, Ended, Run
 from spoolq.layout import STATES
 from spoolq.names import Name
@@ -69,6 +69,15 @@ class Look:
             if self._census.look() or before != self._workers:
                 self._times += 1
             return self._times
+
+    def metrics(self) -> bytes:
+        """Return what there is to tell Prometheus, in its text format.
+
+        Raises:
+            SpoolqError: prometheus_client is not installed.
+        """
+        with self._lock:
+            return metrics.exposition(self._census)
 
     def hurry(self) -> None:
         """Let the next look see what was just changed, though a directory was read lately."""

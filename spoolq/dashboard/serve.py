@@ -107,6 +107,7 @@ def listen(
     read_only: bool = False,
     allow_remote: bool = False,
     public_url: Optional[str] = None,
+    scrape_token: Optional[str] = None,
 ) -> Server:
     """Bind a dashboard for a spool, ready to run.
 
@@ -115,6 +116,7 @@ def listen(
         port: 0 takes one that is free.
         allow_remote: let `host` be an address that other machines reach.
         public_url: what browsers call it who come through a proxy.
+        scrape_token: what lets Prometheus read /metrics, and nothing else.
 
     Raises:
         BadInput: `host` is no address here, or not of the loopback and not allowed to be.
@@ -131,7 +133,7 @@ def listen(
     outside = _outside(public_url)
     bound = _bind(address, port)
     port = bound.getsockname()[1]
-    keys = Keys.new()
+    keys = Keys.new(scrape_token)
     place = place_of(address, port, outside)
     application = make(spool, keys, read_only=read_only)
     server = _Server(

@@ -322,6 +322,60 @@ def test_a_read_only_dashboard_refuses_every_change(start_dashboard, spool, cloc
     assert (given.everything(spool), paused(spool)) == (before, False)
 
 
+# --- Prometheus -----------------------------------------------------------------------------------
+
+SCRAPE = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def scraped(start_dashboard, tmp_path):
+    """A dashboard with a token for Prometheus, and a visitor who has no other."""
+    (tmp_path / "token").write_text(SCRAPE + "\n")
+    return start_dashboard("--metrics-token", str(tmp_path / "token"))
+
+
+def test_prometheus_reads_the_metrics_by_a_token_of_its_own(scraped):
+    pytest.importorskip("prometheus_client", reason="the extra `metrics` is not installed")
+    answer = scraped.get("/metrics", Authorization=f"Bearer {SCRAPE}")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert 'state="dead"} 0.0' in answer.text
+
+
+def test_the_token_of_prometheus_opens_nothing_else(scraped, spool):
+    bearer = {"Authorization": f"Bearer {SCRAPE}"}
+    for path in ("/", "/jobs", "/settings", "/metrics/", "/metrics/../jobs", f"/?token={SCRAPE}"):
+        assert scraped.get(path, **bearer).status == 403, path
+    assert scraped.post("/pause", csrf="x", headers=bearer).status == 403
+    assert scraped.ask("POST", "/metrics", bearer, b"").status == 403
+    assert scraped.ask("GET", "/metrics", bearer, host="evil.example").status == 403
+    assert not paused(spool)
+
+
+@pytest.mark.parametrize(
+    "given_", ["", "Bearer", "Bearer ", "Bearer x", "Basic {}", "{}", "Bearer {}x"]
+)
+def test_metrics_are_not_for_everybody(scraped, given_):
+    assert scraped.get("/metrics", Authorization=given_.format(SCRAPE)).status == 403
+
+
+def test_without_a_token_of_its_own_metrics_need_the_cookie(visitor):
+    cookie, visitor.cookie = visitor.cookie, None
+    for token in ("", "None", visitor.token):
+        assert visitor.get("/metrics", Authorization=f"Bearer {token}").status == 403
+    visitor.cookie = cookie
+    assert visitor.get("/metrics").status in (200, 501)
+
+
+@pytest.mark.parametrize("text", ["", "short", "x" * 5000, "0123456789\n0123456789", "\u00e9" * 20])
+def test_a_file_that_holds_no_token_is_refused(run_cli, tmp_path, text):
+    (tmp_path / "token").write_text(text, encoding="utf-8")
+    done = run_cli("dashboard", "--metrics-token", str(tmp_path / "token"), check=False)
+    assert done.returncode == 2
+    assert "holds no token" in done.stderr
+    assert text not in done.stderr or not text
+
+
 # --- what every answer says -----------------------------------------------------------------------
 
 

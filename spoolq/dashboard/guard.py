@@ -25,9 +25,9 @@ import secrets
 from typing import Any, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 from urllib.parse import parse_qs
 
-Environ = Dict[str, Any]
+Request = Dict[str, Any]
 Respond = Callable[..., Any]
-Application = Callable[[Environ, Respond], Iterable[bytes]]
+Application = Callable[[Request, Respond], Iterable[bytes]]
 
 #: What every answer says to the browser. Nothing from elsewhere, nothing inline, no frame around
 #: it, nothing guessed, nothing kept.
@@ -102,42 +102,42 @@ class Guard:
         self._place = place
         self._read_only = read_only
 
-    def __call__(self, environ: Environ, respond: Respond) -> Iterable[bytes]:
+    def __call__(self, request: Request, respond: Respond) -> Iterable[bytes]:
         try:
-            self._refuse_strangers(environ)
-            cookie = self._exchange(environ)
+            self._refuse_strangers(request)
+            cookie = self._exchange(request)
             if cookie is not None:
                 there = [("Location", "/"), ("Set-Cookie", cookie), ("Content-Length", "0")]
                 respond("303 See Other", [*HEADERS, *there])
                 return [b""]
-            self._demand_session(environ)
-            if environ["REQUEST_METHOD"] == "POST":
-                self._refuse_forgery(environ)
+            self._demand_session(request)
+            if request["REQUEST_METHOD"] == "POST":
+                self._refuse_forgery(request)
         except _Refusal as refusal:
             body = f"{refusal.words}\n".encode("ascii")
             plain = ("Content-Type", "text/plain; charset=utf-8")
             length = ("Content-Length", str(len(body)))
             respond(refusal.status, [*HEADERS, plain, length, *refusal.headers])
-            return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+            return [b"" if request["REQUEST_METHOD"] == "HEAD" else body]
 
         def answer(status: str, headers: List[Tuple[str, str]], *rest: Any) -> Any:
             kept = [(name, text) for name, text in headers if name.lower() not in _OURS]
             return respond(status, [*kept, *HEADERS], *rest)
 
-        return self._application(environ, answer)
+        return self._application(request, answer)
 
-    def _refuse_strangers(self, environ: Environ) -> None:
-        if environ.get("HTTP_HOST", "").lower() not in self._place.hosts:
+    def _refuse_strangers(self, request: Request) -> None:
+        if request.get("HTTP_HOST", "").lower() not in self._place.hosts:
             raise _Refusal("403 Forbidden", "this server is not known by that name")
-        if environ["REQUEST_METHOD"] not in _METHODS.split(", "):
+        if request["REQUEST_METHOD"] not in _METHODS.split(", "):
             raise _Refusal("405 Method Not Allowed", "not allowed", ("Allow", _METHODS))
 
-    def _exchange(self, environ: Environ) -> Optional[str]:
+    def _exchange(self, request: Request) -> Optional[str]:
         """Return the cookie for who brings the token, or None where none is brought."""
-        if environ["PATH_INFO"] != "/" or environ["REQUEST_METHOD"] != "GET":
+        if request["PATH_INFO"] != "/" or request["REQUEST_METHOD"] != "GET":
             return None
         try:
-            given = parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=_MOST_FIELDS)
+            given = parse_qs(request.get("QUERY_STRING", ""), max_num_fields=_MOST_FIELDS)
         except ValueError:
             raise _Refusal("400 Bad Request", "that is no query") from None
         if "token" not in given:
@@ -148,20 +148,20 @@ class Guard:
         value = f"{self._place.cookie}={self._keys.session}"
         return f"{value}; Path=/; HttpOnly; SameSite=Strict{secure}"
 
-    def _may_scrape(self, environ: Environ) -> bool:
-        scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    def _may_scrape(self, request: Request) -> bool:
+        scheme, _, given = request.get("HTTP_AUTHORIZATION", "").partition(" ")
         return (
             self._keys.scrape is not None
-            and environ["PATH_INFO"] == METRICS
-            and environ["REQUEST_METHOD"] == "GET"
+            and request["PATH_INFO"] == METRICS
+            and request["REQUEST_METHOD"] == "GET"
             and scheme.lower() == "bearer"
             and _same(given, self._keys.scrape)
         )
 
-    def _demand_session(self, environ: Environ) -> None:
-        if self._may_scrape(environ):
+    def _demand_session(self, request: Request) -> None:
+        if self._may_scrape(request):
             return
-        for part in environ.get("HTTP_COOKIE", "").split(";"):
+        for part in request.get("HTTP_COOKIE", "").split(";"):
             name, _, value = part.strip().partition("=")
             if name == self._place.cookie and _same(value, self._keys.session):
                 break
@@ -171,26 +171,26 @@ class Guard:
                 "open the address that spoolq dashboard printed, with its token;\n"
                 "if you have just followed it, reload this page",
             )
-        site = environ.get("HTTP_SEC_FETCH_SITE")
+        site = request.get("HTTP_SEC_FETCH_SITE")
         led_here = (
-            environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
-            and environ.get("HTTP_SEC_FETCH_DEST") == "document"
-            and environ["REQUEST_METHOD"] == "GET"
+            request.get("HTTP_SEC_FETCH_MODE") == "navigate"
+            and request.get("HTTP_SEC_FETCH_DEST") == "document"
+            and request["REQUEST_METHOD"] == "GET"
         )
         if site not in (None, "same-origin", "none") and not led_here:
             raise _Refusal("403 Forbidden", "another site may not fetch this")
 
-    def _refuse_forgery(self, environ: Environ) -> None:
+    def _refuse_forgery(self, request: Request) -> None:
         if self._read_only:
             raise _Refusal("403 Forbidden", "this dashboard is read-only")
-        if environ.get("HTTP_ORIGIN") not in self._place.origins:
+        if request.get("HTTP_ORIGIN") not in self._place.origins:
             raise _Refusal("403 Forbidden", "that did not come from a page of this server")
-        if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") != "same-origin":
+        if request.get("HTTP_SEC_FETCH_SITE", "same-origin") != "same-origin":
             raise _Refusal("403 Forbidden", "that did not come from a page of this server")
-        if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != _FORM:
+        if request.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != _FORM:
             raise _Refusal("415 Unsupported Media Type", "only the forms of the pages are taken")
-        body = environ["wsgi.input"].read()  # whole already, and of bounded length: see serve
-        environ["wsgi.input"] = io.BytesIO(body)
+        body = request["wsgi.input"].read()  # whole already, and of bounded length: see serve
+        request["wsgi.input"] = io.BytesIO(body)
         try:
             form = parse_qs(body.decode("ascii"), max_num_fields=_MOST_FIELDS)
         except ValueError:

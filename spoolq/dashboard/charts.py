@@ -158,7 +158,8 @@ class Timeline(NamedTuple):
     hidden: int
 
 
-_LEAST_WIDTH = 2.0  # of a run of a moment
+_LEAST_WIDTH = 3.0  # of a run of a moment
+_GAP = 1.0  # between two runs of a lane, where they are longer than that
 _MOST_LANES = 24
 
 
@@ -182,19 +183,19 @@ def timeline(stretches: Sequence[Stretch], now: float) -> Optional[Timeline]:
         if (now if run.ended_at is None else run.ended_at) >= since:
             by_worker.setdefault(run.worker, []).append(run)
     for worker in sorted(by_worker):
-        packed = _packed(by_worker[worker], now, _LEAST_WIDTH / per_second)
+        packed = _packed(by_worker[worker], now)
         for index, lane in enumerate(packed):
             drawn = [_drawn(run, since, now, per_second) for run in lane]
             lanes.append(Lane(worker, index == 0, drawn))
     return Timeline(since, until, lanes[:_MOST_LANES], max(len(lanes) - _MOST_LANES, 0))
 
 
-def _packed(runs: List[Stretch], now: float, least: float) -> List[List[Stretch]]:
+def _packed(runs: List[Stretch], now: float) -> List[List[Stretch]]:
     """Put each run into the first lane that is free when it starts."""
     lanes: List[List[Stretch]] = []
     free_at: List[float] = []
     for run in sorted(runs, key=lambda run: run.started_at):
-        end = max(now if run.ended_at is None else run.ended_at, run.started_at + least)
+        end = now if run.ended_at is None else run.ended_at
         fitting = (index for index, free in enumerate(free_at) if free <= run.started_at)
         index = next(fitting, len(lanes))
         if index == len(lanes):
@@ -208,5 +209,5 @@ def _packed(runs: List[Stretch], now: float, least: float) -> List[List[Stretch]
 def _drawn(run: Stretch, since: float, now: float, per_second: float) -> Drawn:
     end = now if run.ended_at is None else run.ended_at
     x = max(run.started_at - since, 0) * per_second
-    width = max((end - since) * per_second - x, _LEAST_WIDTH)
+    width = max((end - since) * per_second - x - _GAP, _LEAST_WIDTH)
     return Drawn(run, round(min(x, WIDTH - _LEAST_WIDTH), 1), round(width, 1))

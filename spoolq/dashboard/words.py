@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import Optional
 
@@ -44,6 +45,15 @@ def size(number: int) -> Markup:
     if number < 10_000:
         return many(number, "byte", "bytes")
     return count(number >> 10) + " KiB" if number < 10 * 2**20 else count(number >> 20) + " MiB"
+
+
+def setting(value: object) -> str:
+    """Return a setting as a person types it."""
+    if isinstance(value, (tuple, list)):
+        return " ".join(map(str, value))
+    if isinstance(value, str):
+        return value
+    return "none" if value is None else json.dumps(value)
 
 
 def command(view: JobView) -> str:

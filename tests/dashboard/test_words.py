@@ -31,6 +31,20 @@ def test_thousands_stand_apart():
 
 
 @pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, "none"),
+        (False, "false"),
+        (2.5, "2.5"),
+        ("full", "full"),
+        (("PATH", "LANG"), "PATH LANG"),
+    ],
+)
+def test_a_setting_is_told_as_it_is_typed(value, told):
+    assert words.setting(value) == told
+
+
+@pytest.mark.parametrize(
     ("number", "told"),
     [(1, "1 byte"), (900, "900 bytes"), (64 << 10, "64 KiB"), (40 << 20, "40 MiB")],
 )

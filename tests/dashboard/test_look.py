@@ -79,6 +79,7 @@ def test_threads_may_look_at_once_while_jobs_move(spool, clock, look):
     for thread in threads:
         thread.join()
     assert wrong == []
+    look.hurry()
     look.refresh()
     assert len(look.recent()) == 150
 

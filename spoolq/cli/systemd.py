@@ -62,9 +62,7 @@ def systemd() -> None:
     metavar="DURATION",
     help="At a stop: end what still runs after so long; it waits again (60s).",
 )
-@click.option(
-    "--log-format", type=OneOf(["text", "json"]), default="text", help="As for a worker."
-)
+@click.option("--log-format", type=OneOf(["text", "json"]), default="text", help="As for a worker.")
 @click.option(
     "--keep",
     default="30d",

@@ -1,7 +1,10 @@
 """Lengths and amounts in the words of the pages."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from spoolq.cli import times
 from spoolq.dashboard import words
 
 
@@ -12,15 +15,20 @@ from spoolq.dashboard import words
         (-1, "0 ms"),
         (0.003, "3 ms"),
         (0.3, "0.3 s"),
-        (9.96, "10 s"),
-        (59.7, "1 min"),
-        (200, "3 min 20 s"),
-        (7500, "2 h 5 min"),
+        (9.9, "9.9 s"),
+        (59.7, "1 m"),
+        (124, "2 m 04 s"),
+        (7500, "2 h 05 m"),
         (86_400 * 3, "3 d"),
     ],
 )
 def test_a_length_has_at_most_two_units(seconds, told):
     assert words.length(seconds) == told
+
+
+@given(st.floats(0, 1e9))
+def test_a_length_is_told_as_on_the_command_line(seconds):
+    assert words.length(seconds) == times.length(seconds)
 
 
 def test_thousands_stand_apart():

@@ -5,27 +5,29 @@
   const EVERY = 2000, SLOWEST = 30000;
 
   // --- times -------------------------------------------------------------------------------------
-  const UNITS = [[86400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 1, "s"]];
-  function length(seconds) {
+  const UNITS = [[86400, "d", 3600, "h"], [3600, "h", 60, "m"], [60, "m", 1, "s"]];
+  function length(seconds) {  // as the command line spells it
     const whole = Math.round(seconds);
     for (const [size, unit, smaller, name] of UNITS) {
       if (whole >= size) {
-        const rest = Math.floor(whole % size / smaller);
-        return `${Math.floor(whole / size)} ${unit}` + (rest ? ` ${rest} ${name}` : "");
+        const rest = String(Math.floor(whole % size / smaller)).padStart(2, "0");
+        return `${Math.floor(whole / size)} ${unit}` + (rest === "00" ? "" : ` ${rest} ${name}`);
       }
     }
     return `${whole} s`;
   }
-  function rough(seconds) {  // one unit where that says enough
-    const [number, unit] = length(seconds).split(" ");
-    return number >= 10 ? `${number} ${unit}` : length(seconds);
+  function rough(seconds) {
+    for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
+      if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
+    }
+    return `${Math.floor(seconds)} s`;
   }
   function tick() {
     for (const time of document.querySelectorAll("time[data-as]")) {
       const at = new Date(time.dateTime), seconds = (Date.now() - at) / 1000;
       if (Number.isNaN(seconds)) continue;
       const word = time.dataset.as === "length" ? length(Math.max(seconds, 0))
-        : Math.abs(seconds) < 1 ? "now"
+        : Math.abs(seconds) < 1 ? "just now"
         : seconds < 0 ? `in ${rough(-seconds)}` : `${rough(seconds)} ago`;
       if (time.textContent !== word) time.textContent = word;
       if (!time.title) time.title = at.toLocaleString();

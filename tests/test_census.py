@@ -102,6 +102,8 @@ def test_what_came_and_went_between_two_looks_is_told_as_by_a_fresh_census(spool
     assert [name.split(".")[3] for name in counted.names("pending")] == ["before", "stays", "after"]
     assert counted.drops("pending") == ["new.json"]
     assert counted.counts() == fresh.counts() == views.counts(spool)
+
+
 def test_who_is_in_a_hurry_sees_a_slow_directory_at_once(spool, clock, counted):
     slow = spool.dir("pending").scan
     spool.dir("pending").scan = lambda: (clock.advance(2), slow())[1]

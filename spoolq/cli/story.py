@@ -214,7 +214,8 @@ def _print_output(spool: api.Spool, view: JobView, newest: Optional[logs.LogName
 
 def _output(spool: api.Spool, newest: Optional[logs.LogName], run: Entry) -> Tuple[str, Any]:
     """Return the end of the newest log, or what the record of a failed run has kept of it."""
-    from spoolq.cli.output import Harmless, tail_of
+    from spoolq.cli.output import tail_of
+    from spoolq.harmless import Harmless
 
     if newest is not None:
         return tail_of(spool, newest, _LINES + 1), newest.attempt

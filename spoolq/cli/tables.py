@@ -154,7 +154,7 @@ def print_dead(found: Sequence[JobView], reasons: Sequence[str]) -> None:
 
 def _why(view: JobView, reason: str) -> Cell:
     """Return why a job is dead, and the last line that it printed."""
-    from spoolq.cli.output import Harmless
+    from spoolq.harmless import Harmless
 
     output = str(view.last_run.get("output", "")).encode("utf-8", "replace")
     printed = Harmless(colors=False).feed(output, final=True).split("\n")

@@ -9,11 +9,11 @@ import os
 from typing import List, Optional, Tuple
 
 from spoolq import instants, logs, names, views
-from spoolq.cli.output import Harmless
 from spoolq.cli.render import STATE_STYLE
 from spoolq.cli.watch import spans
 from spoolq.cli.watch.board import Board
 from spoolq.cli.watch.lines import Line, Span, fold, line, padded, safe
+from spoolq.harmless import Harmless
 from spoolq.logs import LogName
 from spoolq.views import JobView
 

@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import click
 
-from spoolq import api, control
-from spoolq.cli import completing, render, tables, times
+from spoolq import api, control, spans
+from spoolq.cli import completing, render, tables
 from spoolq.cli.jobs import ON_A_TERMINAL, again, each
 from spoolq.cli.purge import Age, confirmed, purge_jobs
 from spoolq.cli.verbs import Refused, VerbGroup, Whole, open_spool, resolve
@@ -121,4 +121,4 @@ def purge_dead(older_than: Optional[float], yes: bool) -> None:
 
 
 def _older(seconds: Any) -> str:
-    return f"what has been dead for more than {times.length(seconds)}"
+    return f"what has been dead for more than {spans.length(seconds)}"

@@ -11,7 +11,7 @@ from typing import Any, List, Optional
 
 import click
 
-from spoolq import api, instants, logs, views
+from spoolq import api, instants, logs, spans, views
 from spoolq.cli import enqueue, render, times
 from spoolq.cli.enqueue import standstill
 from spoolq.cli.output import Output, open_log
@@ -228,7 +228,7 @@ class _Following:
         parts = [f"{what}: {render.escape(error_of(entry) or 'it succeeded')}"]
         if entry is view.last_run and view.state == "failed" and view.not_before is not None:
             wait = (view.not_before - instants.now()).total_seconds()
-            parts.append(f"the next in {times.length(wait)}" if wait > 0 else "the next now")
+            parts.append(f"the next in {spans.length(wait)}" if wait > 0 else "the next now")
         elif entry is view.last_run and view.state == "pending":
             parts.append("it waits again")
         render.say("; ".join(parts))

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence
 
 import click
 
-from spoolq import api, config, instants, names, views
+from spoolq import api, config, instants, names, spans, views
 from spoolq.cli import render, tables, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.verbs import Verb, given_spool, is_spool, open_spool, spool_path
@@ -134,7 +134,7 @@ def show(spool: api.Spool) -> None:
     alive = [view for view in workers if view.alive]
     for view in alive:
         began = tables.started(view.card)
-        up = times.length((now - began).total_seconds()) if began else "?"
+        up = spans.length((now - began).total_seconds()) if began else "?"
         name = Cell.styled(view.name, "bold")
         render.line(Cell.joined("worker ", name, f": {tables.slots(view)} busy, up {up}"))
         for claim in view.running:

@@ -11,7 +11,7 @@ import os
 from datetime import datetime
 from typing import Any, List, Optional, Sequence, Tuple
 
-from spoolq import api, instants, job, logs
+from spoolq import api, instants, job, logs, spans
 from spoolq.cli import columns, render, tables, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.render import escape
@@ -78,7 +78,7 @@ def _what(view: JobView) -> List[Row]:
         rows.append(("tags", tables.tags(view)))
     rows.append(("priority", str(view.name.priority if view.name else view.job.priority)))
     if "timeout" in fields:
-        rows.append(("timeout", f"{times.length(fields['timeout'])} for an attempt"))
+        rows.append(("timeout", f"{spans.length(fields['timeout'])} for an attempt"))
     if "backoff_base" in fields:
         rows.append(
             ("backoff", f"{fields['backoff_base']} to the power of the attempt, in seconds")
@@ -181,7 +181,7 @@ def _after_this_run(spool: api.Spool, view: JobView) -> str:
         return "if this attempt fails, it is dead: it was the last"
     assert view.job is not None
     policy = view.settings.policy(view.job)
-    wait = times.length(job.backoff(view.attempts, policy, 0.0))
+    wait = spans.length(job.backoff(view.attempts, policy, 0.0))
     return f"if this attempt fails, attempt {view.attempts + 1} follows after {wait}"
 
 

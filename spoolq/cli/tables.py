@@ -11,7 +11,7 @@ import shlex
 from datetime import datetime
 from typing import Any, Dict, List, Optional, Sequence
 
-from spoolq import api, instants, views
+from spoolq import api, instants, spans, views
 from spoolq.cli import columns, render, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.render import STATE_STYLE
@@ -58,7 +58,7 @@ def when(view: JobView, now: datetime) -> Cell:
     """Return that time by its distance, in the words of the state."""
     at = moment(view)
     if view.state == "processing" and view.name is not None:
-        return Cell.styled(f"for {times.length((now - at).total_seconds())}", "cyan")
+        return Cell.styled(f"for {spans.length((now - at).total_seconds())}", "cyan")
     if view.state == "pending":
         return Cell("due" if at <= now or view.name is None else times.until(at, now))
     if view.state == "failed" and view.name is not None:
@@ -73,7 +73,7 @@ def took(entry: Entry) -> str:
         ended = instants.from_rfc3339(entry["finished_at"])
     except (KeyError, ValueError):
         return ""
-    return times.length((ended - began).total_seconds())
+    return spans.length((ended - began).total_seconds())
 
 
 def cell(state: str) -> Cell:
@@ -224,6 +224,6 @@ def run_line(spool: api.Spool, claim: Name) -> str:
     view = views.look(spool.dir, "processing", str(claim), spool.settings)
     seconds = (instants.now() - claim.at).total_seconds()
     if view is None or view.job is None:
-        return f"{claim.id} attempt {claim.attempt}, for {times.length(seconds)}"
+        return f"{claim.id} attempt {claim.attempt}, for {spans.length(seconds)}"
     line = shortened(what(view), _LINE)
-    return f"{claim.id} attempt {attempts(view)}, for {times.length(seconds)}: {line}"
+    return f"{claim.id} attempt {attempts(view)}, for {spans.length(seconds)}: {line}"

@@ -17,7 +17,7 @@ import math
 import re
 from datetime import datetime, time, timedelta, timezone
 
-from spoolq import instants
+from spoolq import instants, spans
 from spoolq.errors import InvalidTime
 
 FIRST_EPOCH = 10**8
@@ -125,32 +125,12 @@ def short(when: datetime, now: datetime) -> str:
     return local.strftime("%Y-%m-%d %H:%M")
 
 
-_LARGE = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
-
-
-def length(seconds: float) -> str:
-    """Return a length of time in at most two units: 3 ms, 0.3 s, 12 s, 2 m 04 s, 3 h 05 m, 2 d."""
-    if seconds < 0.05:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = int(seconds + 0.5)
-    for size, unit, smaller_size, smaller in _LARGE:
-        if whole >= size:
-            rest = whole % size // smaller_size
-            return f"{whole // size} {unit}" + (f" {rest:02} {smaller}" if rest else "")
-    return f"{whole} s"
-
-
 def ago(when: datetime, now: datetime) -> str:
     """Return how long an instant is past, in one unit: just now, 12 s ago, 5 min ago, 3 h ago."""
     seconds = (now - when).total_seconds()
     if seconds < 1:
         return "just now" if seconds > -1 else until(when, now)
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds / size)} {unit} ago"
-    return f"{int(seconds)} s ago"
+    return f"{spans.brief(seconds)} ago"
 
 
 def until(when: datetime, now: datetime) -> str:
@@ -158,7 +138,7 @@ def until(when: datetime, now: datetime) -> str:
     seconds = (when - now).total_seconds()
     if seconds <= 0:
         return "now"
-    return f"in {max(math.ceil(seconds), 1)} s" if seconds < 10 else f"in {length(seconds)}"
+    return f"in {max(math.ceil(seconds), 1)} s" if seconds < 10 else f"in {spans.length(seconds)}"
 
 
 def echoed(when: datetime, now: datetime) -> str:

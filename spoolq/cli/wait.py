@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Protocol, Sequence, Set
 
 import click
 
-from spoolq import api, instants, names, views
+from spoolq import api, instants, names, spans, views
 from spoolq.cli import completing, render, times
 from spoolq.cli.enqueue import standstill
 from spoolq.cli.verbs import FAILED, Refused, Verb, open_spool, resolve, typed
@@ -164,7 +164,7 @@ def _until(spool: api.Spool, waiting: _Waiting, patience: Optional[float]) -> No
             if patience is not None and now - began >= patience:
                 raise Busy(
                     f"{number - ended} of {number} jobs have not ended within "
-                    f"{times.length(patience)}"
+                    f"{spans.length(patience)}"
                 )
             if not told and now - began >= _QUIET:
                 told = True

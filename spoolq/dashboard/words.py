@@ -8,26 +8,14 @@ from typing import Optional
 
 from markupsafe import Markup
 
+from spoolq import spans
 from spoolq.job import Entry
 from spoolq.views import JobView
-
-_LARGE = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
 
 
 def length(seconds: Optional[float]) -> str:
     """Return a length of time as the command line does: 3 ms, 0.3 s, 12 s, 2 m 04 s, 3 h 05 m."""
-    if seconds is None:
-        return ""
-    if seconds < 0.05:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = int(seconds + 0.5)
-    for size, unit, smaller_size, smaller in _LARGE:
-        if whole >= size:
-            rest = whole % size // smaller_size
-            return f"{whole // size} {unit}" + (f" {rest:02} {smaller}" if rest else "")
-    return f"{whole} s"
+    return "" if seconds is None else spans.length(seconds)
 
 
 def count(number: int) -> Markup:

@@ -112,23 +112,6 @@ def test_what_is_no_time_is_refused(text):
     assert "18:00" in caught.value.hint or "durations" in caught.value.hint
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 ms"),
-        (0.0034, "3 ms"),
-        (0.3, "0.3 s"),
-        (59.4, "59 s"),
-        (59.6, "1 m"),
-        (200, "3 m 20 s"),
-        (7500, "2 h 05 m"),
-        (86_400 * 4, "4 d"),
-    ],
-)
-def test_a_length_of_time_has_at_most_two_units(seconds, text):
-    assert times.length(seconds) == text
-
-
 def test_a_time_is_echoed_in_local_time_and_by_its_distance():
     when = NOW + timedelta(hours=5)
     assert times.echoed(when, NOW) == "2026-11-24 18:00:00 +0100, in 5 h"

@@ -1,10 +1,7 @@
 """Lengths and amounts in the words of the pages."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from spoolq.cli import times
 from spoolq.dashboard import words
 
 
@@ -24,11 +21,6 @@ from spoolq.dashboard import words
 )
 def test_a_length_has_at_most_two_units(seconds, told):
     assert words.length(seconds) == told
-
-
-@given(st.floats(0, 1e9))
-def test_a_length_is_told_as_on_the_command_line(seconds):
-    assert words.length(seconds) == times.length(seconds)
 
 
 def test_thousands_stand_apart():

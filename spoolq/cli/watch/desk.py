@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, Optional, Sequence
 
-from spoolq.cli.watch import errands, frame, spans
+from spoolq.cli.watch import errands, frame, moments
 from spoolq.cli.watch.board import Board
 from spoolq.cli.watch.errands import Errands
 from spoolq.cli.watch.follow import Follow
@@ -110,7 +110,7 @@ class Desk:
             return None
         if self.follow is not None:
             return 1.0 if self.follow.moves() else None
-        found = [spans.next_change(self._shown, now)]
+        found = [moments.next_change(self._shown, now)]
         rate = self.scene.rate
         if rate.total:
             found.append(rate.seconds - now % rate.seconds)

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 from typing import List, Optional, Tuple
 
-from spoolq import instants, logs, names, views
+from spoolq import instants, logs, names, spans, views
 from spoolq.cli.render import STATE_STYLE
-from spoolq.cli.watch import spans
 from spoolq.cli.watch.board import Board
 from spoolq.cli.watch.lines import Line, Span, fold, line, padded, safe
 from spoolq.harmless import Harmless
@@ -87,7 +86,7 @@ class Follow:
             row = "running" if view.state == "processing" else view.state
             parts.append(Span(row, STATE_STYLE[view.state]))
             if view.state == "processing" and view.name is not None:
-                parts.append(Span(f" for {spans.exact(now - view.name.at.timestamp())}"))
+                parts.append(Span(f" for {spans.whole(now - view.name.at.timestamp())}"))
             if view.job is not None:
                 parts.append(Span(f", attempt {view.attempts} of {1 + view.max_retries}"))
             if view.error and view.state in ("failed", "dead"):

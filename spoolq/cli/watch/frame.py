@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from spoolq import instants
+from spoolq import instants, spans
 from spoolq.cli import times
 from spoolq.cli.render import STATE_STYLE
-from spoolq.cli.watch import spans
+from spoolq.cli.watch import moments
 from spoolq.cli.watch.lines import Line, Span, cut, cut_left, line, pad, padded, safe, width
 from spoolq.cli.watch.scene import Rate, Row, Scene, Section
 
@@ -121,7 +121,7 @@ def _bars(rate: Rate, most: int) -> List[Span]:
 
 def _told_rate(scene: Scene) -> str:
     rate = scene.rate
-    period = spans.short(rate.seconds * len(rate.completed))
+    period = spans.brief(rate.seconds * len(rate.completed))
     if not rate.total:
         return f"none ended in {period}"
     text = f"{rate.total} ended in {period}"
@@ -133,7 +133,7 @@ def _told_rate(scene: Scene) -> str:
     else:
         text += f", {speed * 60:.1f}/min" if speed * 60 >= 1 else f", {speed * 3600:.1f}/h"
     if scene.due and any(crew.alive for crew in scene.crew):
-        text += f": {scene.due} due take {spans.short(scene.due / speed)}"
+        text += f": {scene.due} due take {spans.brief(scene.due / speed)}"
     return text
 
 
@@ -231,7 +231,7 @@ class _Table:
         self._scene, self._columns, self._now, self._selected = scene, columns, now, selected
         details = {row: scene.detail(row) for row in rows}
         self._details = details
-        self._times = {row: spans.of_row(row, now, brief=columns < 60) for row in rows}
+        self._times = {row: moments.of_row(row, now, brief=columns < 60) for row in rows}
         self._id = _at_most(map(_shown_id, rows), max(4, min(20, columns // 4)))
         self._time = _at_most(self._times.values(), 14)
         self._runs = _at_most((d.runs for d in details.values()), 9) if columns >= 60 else 0
@@ -252,7 +252,7 @@ class _Table:
         if self._owner and row.kind == "running":
             parts.append(Span(pad(cut_left(row.owner, self._owner), self._owner) + " ", "dim"))
         if detail.took is not None and self._columns >= 60:
-            parts.append(Span(f"took {times.length(detail.took)} ", "dim"))
+            parts.append(Span(f"took {spans.length(detail.took)} ", "dim"))
         if detail.reason:
             parts.append(Span(f"[{cut(safe(detail.reason), 60)}] ", "red"))
         parts.append(Span(safe(detail.command)))

@@ -47,7 +47,7 @@ def test_a_job_is_followed_through_its_states(spool, clock, board):
     own = given.worker(spool)
     claim = given.claim(spool, own, name, clock)
     found = shown(board, clock, follow, 60)
-    assert found[0].startswith("x running for 1 min, attempt 1 of 4")
+    assert found[0].startswith("x running for 1 m, attempt 1 of 4")
     assert found[2] == " nothing printed so far"
     write_log(spool, claim, b"one\ntwo \x1b[31mred\x1b[2J\n")
     assert shown(board, clock, follow)[1:3] == ["one", "two red\\x1b[2J"]

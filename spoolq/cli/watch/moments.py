@@ -1,31 +1,12 @@
-"""Lengths of time as a screen shows them, and when what it shows will be another text."""
+"""What a screen says of times, and when that will be another text."""
 
 from __future__ import annotations
 
+import math
 from typing import Iterable, Optional
 
+from spoolq import spans
 from spoolq.cli.watch.scene import Row
-
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-
-
-def short(seconds: float) -> str:
-    """Return a length of time in one unit, what is not full left out: 4 s, 3 min, 2 h, 5 d."""
-    whole = max(int(seconds), 0)
-    for size, unit in _UNITS:
-        if whole >= size:
-            return f"{whole // size} {unit}"
-    return "0 s"
-
-
-def exact(seconds: float) -> str:
-    """Return a length of time in two units: 4 s, 3 min 20 s, 2 h 5 min."""
-    whole = max(int(seconds), 0)
-    for (size, unit), (smaller_size, smaller) in zip(_UNITS, _UNITS[1:]):
-        if whole >= size:
-            rest = whole % size // smaller_size
-            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
-    return f"{whole} s"
 
 
 def of_row(row: Row, now: float, *, brief: bool = False) -> str:
@@ -33,13 +14,17 @@ def of_row(row: Row, now: float, *, brief: bool = False) -> str:
     if row.at is None:
         return ""
     if row.kind == "running":
-        return short(now - row.at) if brief else exact(now - row.at)
+        return spans.brief(now - row.at) if brief else spans.whole(now - row.at)
     if row.kind in ("next", "retries"):
         left = row.at - now
         if left <= 0:
             return "due" if row.kind == "next" else "now"
-        return f"in {exact(left + 0.999)}" if left < 3_600 and not brief else f"in {short(left)}"
-    return f"{short(now - row.at)} ago"
+        return (
+            f"in {spans.whole(math.ceil(left))}"
+            if left < 3_600 and not brief
+            else f"in {spans.brief(left)}"
+        )
+    return f"{spans.brief(now - row.at)} ago"
 
 
 def next_change(rows: Iterable[Row], now: float) -> Optional[float]:

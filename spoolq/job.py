@@ -25,6 +25,7 @@ DERIVED = ("state", "attempts", "not_before", "updated_at")
 CANCELLED = "cancelled"
 INTERRUPTED = "interrupted"
 LOST = "worker lost"
+_WRONG = {"error", "signal"}
 _MOST_OF_A_CHAR = 12  # bytes that it takes when it is escaped
 
 Entry = Dict[str, Any]
@@ -174,6 +175,20 @@ class Policy(NamedTuple):
 def succeeded(entry: Entry) -> bool:
     """Say whether a recorded run was a success."""
     return entry.get("exit_code") == 0 and "error" not in entry
+
+
+def ended(entry: Entry) -> str:
+    """Return how a recorded run ended, in words."""
+    if "error" in entry:
+        return str(entry["error"])
+    if "signal" in entry:
+        return f"killed by signal {entry['signal']}"
+    return f"exit code {entry.get('exit_code', '?')}"
+
+
+def went_wrong(entry: Entry) -> Optional[str]:
+    """Return what went wrong in a recorded run, in words; None where nothing did."""
+    return None if entry.get("exit_code", 0) == 0 and not entry.keys() & _WRONG else ended(entry)
 
 
 def backoff(attempt: int, policy: Policy, chance: float) -> float:

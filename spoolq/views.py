@@ -15,7 +15,7 @@ from spoolq import config, instants, lease, names
 from spoolq.config import Settings
 from spoolq.errors import Ambiguous, BadInput, InvalidJob, InvalidSetting, NotFound
 from spoolq.fsio import Dir
-from spoolq.job import MAX_FILE, MAX_GIVEN, Entry, Job
+from spoolq.job import MAX_FILE, MAX_GIVEN, Entry, Job, went_wrong
 from spoolq.layout import LOOK_ORDER, PAUSED, STATES, translated
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
@@ -77,13 +77,7 @@ class JobView(NamedTuple):
         """What went wrong last, in words."""
         if self.problem is not None:
             return str(self.problem)
-        run = self.last_run
-        if "error" in run:
-            return str(run["error"])
-        if "signal" in run:
-            return f"killed by signal {run['signal']}"
-        code = run.get("exit_code", 0)
-        return f"exit code {code}" if code else None
+        return went_wrong(self.last_run)
 
     def as_dict(self) -> Dict[str, Any]:
         """Return everything as JSON has it: the file's fields and what its name and place say."""

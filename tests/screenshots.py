@@ -1,6 +1,6 @@
 """Pictures of the dashboard for the docs, and what its pages weigh and take: in a real browser.
 
-    python -m tests.screenshots            pictures into docs/images/, of a made spool
+    python -m tests.screenshots            pictures into docs/pictures/, of a made spool
     python -m tests.screenshots measure    page weight and first paint with 0, 7 and 100,000 jobs
 
 Needs Playwright for Python (`pip install playwright`) and a Chromium of this system.
@@ -18,7 +18,7 @@ from spoolq.spool import SpoolDir
 from tests.conftest import REPOSITORY, environment, wait_until
 from tests.dashboard import demo
 
-IMAGES = REPOSITORY / "docs" / "images"
+PICTURES = REPOSITORY / "docs" / "pictures"
 MOST_BYTES = 150_000
 COUNTS = (0, 7, 100_000)
 _SPOOLQ = [sys.executable, "-m", "spoolq"]
@@ -69,7 +69,7 @@ def dashboard(path):
 
 def pictures():
     """Write the pictures of the docs."""
-    IMAGES.mkdir(exist_ok=True)
+    PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "spool")
         SpoolDir.create(path).close()
@@ -108,7 +108,7 @@ def _take(chromium, url, running, dead):
         page.goto(url)
         page.goto(own + address)
         page.wait_for_load_state("networkidle")
-        target = IMAGES / f"dashboard-{name}.png"
+        target = PICTURES / f"dashboard-{name}.png"
         page.screenshot(path=target, animations="disabled")
         context.close()
         size = target.stat().st_size

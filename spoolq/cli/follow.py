@@ -17,7 +17,7 @@ from spoolq.cli.enqueue import standstill
 from spoolq.cli.output import Output, open_log
 from spoolq.cli.verbs import FAILED, INTERRUPTED, Refused, open_spool
 from spoolq.errors import InvalidJob, NotFound
-from spoolq.job import Entry, succeeded
+from spoolq.job import Entry, succeeded, went_wrong
 from spoolq.names import Name
 from spoolq.views import JobView
 
@@ -39,15 +39,6 @@ def code_of(run: Entry) -> int:
         return 128 + number
     code = run.get("exit_code")
     return code if isinstance(code, int) and 0 < code < 256 else FAILED
-
-
-def error_of(run: Entry) -> Optional[str]:
-    """Return what went wrong in a run, in words."""
-    if "error" in run:
-        return str(run["error"])
-    if "signal" in run:
-        return f"killed by signal {run['signal']}"
-    return f"exit code {run['exit_code']}" if run.get("exit_code") else None
 
 
 @click.command(cls=enqueue.Enqueuing)
@@ -225,7 +216,7 @@ class _Following:
         """Say how a run ended that was not the last."""
         self.finish_line()
         what = f"attempt {entry.get('attempt')} of {1 + view.max_retries}"
-        parts = [f"{what}: {render.escape(error_of(entry) or 'it succeeded')}"]
+        parts = [f"{what}: {render.escape(went_wrong(entry) or 'it succeeded')}"]
         if entry is view.last_run and view.state == "failed" and view.not_before is not None:
             wait = (view.not_before - instants.now()).total_seconds()
             parts.append(f"the next in {spans.length(wait)}" if wait > 0 else "the next now")

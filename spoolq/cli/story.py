@@ -128,18 +128,9 @@ def _run(run: Entry, now: datetime) -> Cell:
         began = times.short(instants.from_rfc3339(run["started_at"]), now)
     except (KeyError, ValueError):
         began = "?"
-    end = Cell.styled(escape(ended(run)), "green" if job.succeeded(run) else "red")
+    end = Cell.styled(escape(job.ended(run)), "green" if job.succeeded(run) else "red")
     worker = Cell.styled(f"  by {escape(str(run.get('worker', '?')))}", "dim")
     return Cell.joined(f"{began}  ran {(tables.took(run) or '?').ljust(9)}  ", end, worker)
-
-
-def ended(run: Entry) -> str:
-    """Return how a run ended, in words."""
-    if "error" in run:
-        return str(run["error"])
-    if "signal" in run:
-        return f"killed by signal {run['signal']}"
-    return f"exit code {run.get('exit_code', '?')}"
 
 
 # --- what happens next ----------------------------------------------------------------------------

@@ -13,10 +13,9 @@ from datetime import datetime
 from typing import List, NamedTuple, Optional
 
 from spoolq import instants, logs
-from spoolq.dashboard import words
 from spoolq.fsio import Dir
 from spoolq.harmless import Harmless
-from spoolq.job import Entry, succeeded
+from spoolq.job import Entry, ended, succeeded
 from spoolq.logs import LogName
 from spoolq.views import JobView
 
@@ -69,20 +68,20 @@ def _present(view: JobView) -> Told:
 
 
 def _ended(view: JobView, entry: Entry) -> Told:
-    started = ended = None
+    started = finished = None
     if "started_at" in entry:
         started = instants.from_rfc3339(entry["started_at"])
     if "finished_at" in entry:
-        ended = instants.from_rfc3339(entry["finished_at"])
+        finished = instants.from_rfc3339(entry["finished_at"])
     attempt, log = entry.get("attempt", "?"), None
     if started is not None:
         name = LogName(view.id, attempt, instants.to_stamp(started))
         log = logs.parse(str(name))  # the history of a dropped file says what it likes
     seconds = None
-    if started is not None and ended is not None:
-        seconds = max((ended - started).total_seconds(), 0.0)
+    if started is not None and finished is not None:
+        seconds = max((finished - started).total_seconds(), 0.0)
     return Told(
-        attempt, entry.get("worker", ""), started, seconds, words.end(entry), succeeded(entry), log
+        attempt, entry.get("worker", ""), started, seconds, ended(entry), succeeded(entry), log
     )
 
 

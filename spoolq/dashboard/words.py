@@ -9,7 +9,6 @@ from typing import Optional
 from markupsafe import Markup
 
 from spoolq import spans
-from spoolq.job import Entry
 from spoolq.views import JobView
 
 
@@ -50,15 +49,6 @@ def command(view: JobView) -> str:
         return ""
     given = view.job.command
     return given if isinstance(given, str) else " ".join(map(shlex.quote, given))
-
-
-def end(entry: Entry) -> str:
-    """Return how a run ended."""
-    if "error" in entry:
-        return str(entry["error"])
-    if "signal" in entry:
-        return f"killed by signal {entry['signal']}"
-    return f"exit code {entry.get('exit_code', '?')}"
 
 
 def why(view: JobView) -> str:

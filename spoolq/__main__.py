@@ -1,6 +1,9 @@
 """`python -m spoolq` is the same program as `spoolq`."""
 
-from spoolq.cli.main import main
+try:
+    from spoolq.cli.main import main
+except KeyboardInterrupt:  # before there is anything that could say so
+    raise SystemExit(130) from None
 
 if __name__ == "__main__":
     main()

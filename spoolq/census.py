@@ -19,7 +19,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tu
 from spoolq import instants, names, views
 from spoolq.config import Settings
 from spoolq.glance import Glance
-from spoolq.job import Job
+from spoolq.job import Job, ran
 from spoolq.layout import STATES
 from spoolq.spool import SpoolDir
 
@@ -192,7 +192,7 @@ def _told(filename: str, state: str, job: Job) -> Ended:
             entry.get("error"),
         )
         for entry in job.history[-_MOST_RUNS:]
-        if "started_at" in entry and "finished_at" in entry
+        if "started_at" in entry and "finished_at" in entry and ran(entry)
     )
     tags = tuple(job.fields.get("tags", ()))
     due_at = max(due).timestamp() if due else None

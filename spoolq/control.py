@@ -106,6 +106,7 @@ def _cancel_waiting(spool: SpoolDir, view: JobView, clock: Clock) -> None:
             "started_at": instants.stamp_to_rfc3339(claim.stamp),
             "finished_at": instants.to_rfc3339(clock()),
             "error": CANCELLED,
+            "not_before": instants.stamp_to_rfc3339(claim.stamp),  # it waited, and did not run
         }
         job = current.job.with_entry(entry, current.written_at)
         state, at, attempt = next_place(entry, claim.attempt, view.settings.policy(job))

@@ -177,6 +177,12 @@ def succeeded(entry: Entry) -> bool:
     return entry.get("exit_code") == 0 and "error" not in entry
 
 
+def ran(entry: Entry) -> bool:
+    """Say whether an entry tells of a run: who cancels a job that waits writes one as well."""
+    waited = entry.get("error") == CANCELLED and "not_before" in entry
+    return not waited and entry.get("attempt") != 0
+
+
 def ended(entry: Entry) -> str:
     """Return how a recorded run ended, in words."""
     if "error" in entry:

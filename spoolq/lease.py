@@ -17,13 +17,13 @@ import errno
 import json
 import os
 import stat
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 from spoolq import locks, names, platform
 from spoolq.errors import InvalidJob
 from spoolq.fsio import Dir, read_all, write_all
 from spoolq.layout import put_away, translated
-from spoolq.spool import SpoolDir
+from spoolq.spool import OUTCOME, SpoolDir
 
 LOCK = "lock"
 CARD = "worker.json"
@@ -231,6 +231,21 @@ def _read_json(spool: SpoolDir, worker: str, filename: str, **must_have: str) ->
     if not isinstance(value, dict) or any(value.get(k) != v for k, v in must_have.items()):
         return {}
     return value
+
+
+def ended_slots(spool: SpoolDir, worker: str) -> Set[str]:
+    """Return the slots of a worker whose run has ended and waits for the disk."""
+    try:
+        directory = room(spool, worker)
+    except OSError:
+        return set()
+    try:
+        entries = directory.list()
+    except OSError:
+        return set()
+    finally:
+        directory.close()
+    return {entry[: -len(OUTCOME)] for entry in entries if entry.endswith(OUTCOME)}
 
 
 def room(spool: SpoolDir, worker: str) -> Dir:

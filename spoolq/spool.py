@@ -49,6 +49,8 @@ from spoolq.names import Name
 
 #: The slot of a claim that is not made to run the job; runs are in slots 0, 1, 2 ...
 CHANGE = "change"
+#: How a file in a worker's directory ends that says how a slot's run ended.
+OUTCOME = ".outcome"
 _FEW = 4  # ids that are sought in a file name as it stands, before it is taken apart
 
 
@@ -80,7 +82,7 @@ class Report(NamedTuple):
 
 def outcome_of(slot: str) -> str:
     """Return the name of the file, in a worker's directory, that says how a slot's run ended."""
-    return f"{slot}.outcome"
+    return slot + OUTCOME
 
 
 def _outcome(record: Record) -> str:

@@ -24,3 +24,20 @@ def closest(word: str, words: Iterable[str]) -> Optional[str]:
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(word, list(words), 1)), None)
+
+
+def shell_word(word: str) -> str:
+    """Return text as one word to type in a shell: control characters as bash, zsh and ksh do."""
+    if word.isprintable():
+        from shlex import quote
+
+        return quote(word)
+    return "$'" + "".join(map(_spelled, word)) + "'"
+
+
+def _spelled(char: str) -> str:
+    if char in "'\\":
+        return "\\" + char
+    if char.isprintable():
+        return char
+    return char.encode("unicode_escape").decode("ascii")

@@ -32,6 +32,7 @@ _HEAD = """\
 # Written by: spoolq systemd install.  To change it, add to it:  systemctl edit {name}
 # Changed here it is left alone from then on: its sha256 below this line was {sha256}
 """
+_SPOOL = "RequiresMountsFor="
 _ENV = "/usr/bin/env"
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+=:@,")
 
@@ -86,6 +87,11 @@ def is_as_written(text: str) -> bool:
     return (
         len(head) == 2 and head[0].startswith(written_by) and head[1] == changed_here + _sum(body)
     )
+
+
+def spool_in(text: str) -> str:
+    """Return which spool a unit is for, as it is spelled there; "" where it does not say."""
+    return next((line[len(_SPOOL) :] for line in text.splitlines() if line.startswith(_SPOOL)), "")
 
 
 # --- spelling -------------------------------------------------------------------------------------

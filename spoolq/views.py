@@ -104,7 +104,10 @@ class JobView(NamedTuple):
 
 
 class WorkerView(NamedTuple):
-    """One worker at one moment; `card` is what its worker.json says."""
+    """One worker at one moment; `card` is what its worker.json says.
+
+    `running` are its claims; if it lives, without those whose run has ended and waits for the disk.
+    """
 
     name: str
     alive: bool
@@ -340,17 +343,26 @@ def _last(spool: SpoolDir) -> str:
 
 
 def workers(spool: SpoolDir) -> List[WorkerView]:
-    """Return the workers, dead ones that still have claims included."""
-    running: Dict[str, List[Name]] = {}
+    """Return the workers, dead ones that still have claims included.
+
+    RACE: a run may end during the look, so ends are looked for before the claims and after them
+    (test_a_run_that_has_ended_and_waits_for_the_disk_does_not_run).
+    """
+    known = {entry for entry in spool.dir("workers").list() if names.is_worker(entry)}
+    ended = {worker: lease.ended_slots(spool, worker) for worker in known}
+    claims: Dict[str, List[Name]] = {}
     for filename in spool.dir("processing").scan():
         claim = names.parse(filename)
         if claim is not None and claim.worker is not None:
-            running.setdefault(claim.worker, []).append(claim)
-    known = {entry for entry in spool.dir("workers").list() if names.is_worker(entry)}
+            claims.setdefault(claim.worker, []).append(claim)
     found = []
-    for worker in sorted(known | set(running)):
+    for worker in sorted(known | set(claims)):
         with translated(os.path.join(spool.path, "workers", worker)):
             alive = lease.probe(spool, worker) == "held"
         card = lease.read_card(spool, worker)
-        found.append(WorkerView(worker, alive, card, tuple(sorted(running.get(worker, ())))))
+        running = sorted(claims.get(worker, ()))
+        if alive and running:
+            over = ended.get(worker, set()) | lease.ended_slots(spool, worker)
+            running = [claim for claim in running if claim.slot not in over]
+        found.append(WorkerView(worker, alive, card, tuple(running)))
     return found

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from spoolq import instants, metrics
+from spoolq import control, instants, metrics
 from spoolq.census import Census
 from spoolq.errors import SpoolqError
 from tests import given
@@ -284,3 +284,13 @@ def test_promtool_finds_nothing_to_complain_of(spool, clock, ended):
     text = metrics.exposition(Census(spool, clock.monotonic), now=clock())
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_a_job_that_was_cancelled_while_it_waited_has_not_run(spool, clock, tell):
+    given.job(spool, "pending", given.named(clock, "a", wait=3600.0))
+    control.cancel(spool, "a", clock=clock)
+    found = tell()
+    assert found["recent_ended_jobs", "dead"] == 1
+    assert found["recent_started_runs",] == 0
+    assert found["recent_runs", "cancelled"] == 0
+    assert found["recent_run_seconds_count",] == 0

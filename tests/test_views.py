@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from spoolq import instants, views
+from spoolq import instants, lease, views
 from spoolq.config import Settings
 from spoolq.errors import Ambiguous, NotFound
 from spoolq.fsio import Dir
@@ -327,6 +327,33 @@ def test_workers_are_shown_with_what_they_run_and_whether_they_live(spool, clock
     assert (run["id"], run["attempt"], run["slot"]) == ("a", 1, "1")
     assert shown[alive.name]["pid"] == os.getpid()
     json.dumps(shown)
+
+
+def test_a_run_that_has_ended_and_waits_for_the_disk_does_not_run(spool, clock):
+    own = given.worker(spool)
+    for number, job_id in enumerate(("ended", "runs")):
+        name = given.job(spool, "pending", given.named(clock, job_id))
+        given.claim(spool, own, name, clock, str(number))
+    given.write(spool, f"workers/{own.name}", "0.outcome", "{}")
+    (view,) = views.workers(spool)
+    assert [claim.id for claim in view.running] == ["runs"]
+    given.die(own)  # all of its claims are there to be taken over
+    (view,) = views.workers(spool)
+    assert {claim.id for claim in view.running} == {"ended", "runs"}
+
+
+def test_a_run_that_ends_during_the_look_does_not_run(spool, clock, monkeypatch):
+    own = given.worker(spool)
+    given.claim(spool, own, given.job(spool, "pending", given.named(clock)), clock)
+    probe = lease.probe
+
+    def ends_now(*what):
+        given.write(spool, f"workers/{own.name}", "0.outcome", "{}")
+        return probe(*what)
+
+    monkeypatch.setattr(lease, "probe", ends_now)
+    (view,) = views.workers(spool)
+    assert view.running == ()
 
 
 def test_a_worker_without_a_directory_is_shown_while_it_has_claims(spool, clock):

@@ -15,6 +15,7 @@ from unicodedata import bidirectional
 GAP = "  "
 _OF_USE = 20  # cells of a last column
 _ID_OF_USE = 13  # a made id, whole
+_MARKS = 16  # characters that one cell of what is cut may be made of
 _LEFT_TO_RIGHT = "\u200e"  # a mark without width that ends a run of right-to-left letters
 
 #: Returns text in a style, or as it is.
@@ -57,13 +58,16 @@ def cut(text: str, room: int, mark: str = "…") -> str:
         return text
     if room < len(mark):
         return ""
-    taken, end = width(text[0]), 0
-    while taken <= room - len(mark):
-        end += 1
-        taken += width(text[end])
-    while end and width(text[:end]) > room - len(mark):
-        end -= 1  # a character that widens the one before it
-    return text[:end] + mark
+    # By halves, and whole: a character may widen the one before it, or join it.
+    left = room - len(mark)
+    fits, ends = 0, min(len(text), (left + 1) * _MARKS)
+    while fits < ends:
+        middle = (fits + ends + 1) // 2
+        if width(text[:middle]) <= left:
+            fits = middle
+        else:
+            ends = middle - 1
+    return text[:fits] + mark
 
 
 def clipped(text: str, room: int, mark: str = "…") -> Cell:

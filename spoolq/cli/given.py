@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from spoolq import config, strictjson
@@ -18,6 +17,7 @@ from spoolq.cli.verbs import Refused, did_you_mean, working_directory
 from spoolq.errors import BadInput, InvalidJob
 from spoolq.fields import FIELDS
 from spoolq.job import DERIVED, MAX_GIVEN, Job
+from spoolq.text import shell_word
 
 _SHELL_GROUP = re.compile(r"\{\s+[^\s\"'}]")
 _OF_ONE_RUN = ("id", "run_at", "created_at", "history")
@@ -101,7 +101,7 @@ def _json_hint(text: str, otherwise: Optional[str]) -> str:
 
 
 def _group_hint(text: str) -> str:
-    return f"if it is meant for the shell:  spoolq enqueue sh -c {shlex.quote(text)}"
+    return f"if it is meant for the shell:  spoolq enqueue sh -c {shell_word(text)}"
 
 
 def _refuse_json_list(word: str) -> None:
@@ -123,7 +123,7 @@ def _refuse_late_options(words: Sequence[str], options: Set[str], verb: str) -> 
     first, rest = words[0], words[1:]
     if not any(char.isspace() for char in first) or rest[0].partition("=")[0] not in options:
         return
-    right = " ".join(shlex.quote(word) for word in (*rest, first))
+    right = " ".join(map(shell_word, (*rest, first)))
     raise Refused(
         f"options come before the command, so {rest[0]} would be an argument of it",
         f"spoolq {verb} {right}",

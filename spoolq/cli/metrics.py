@@ -13,6 +13,7 @@ from spoolq.cli import render
 from spoolq.cli.verbs import Refused, Verb, Whole, open_spool
 from spoolq.metrics import MOST_TAGS, exposition
 from spoolq.outside import replace_file
+from spoolq.text import shell_word
 
 #: A file that node_exporter reads, which runs as another user.
 _MODE = 0o644
@@ -21,7 +22,7 @@ _MODE = 0o644
 @click.command(cls=Verb)
 @click.option(
     "--textfile",
-    type=click.Path(dir_okay=False),
+    type=click.Path(),
     metavar="FILE",
     help="Write a file in one step, for node_exporter's textfile collector: a name in .prom.",
 )
@@ -43,8 +44,16 @@ def metrics(textfile: Optional[str], tags: Optional[str], max_tags: int) -> None
     spoolq metrics --textfile /var/lib/prometheus/node-exporter/spoolq.prom
     """
     named: Sequence[str] = [tag for tag in (tags or "").split(",") if tag]
+    if textfile is not None and os.path.isdir(textfile):
+        inside = os.path.join(textfile, "spoolq.prom")
+        raise Refused(
+            f"{textfile} is a directory", f"spoolq metrics --textfile {shell_word(inside)}"
+        )
     if textfile is not None and not textfile.endswith(".prom"):
-        raise Refused(f"{textfile} would not be read: node_exporter reads files in .prom alone")
+        raise Refused(
+            f"{textfile} would not be read: node_exporter reads files in .prom alone",
+            f"spoolq metrics --textfile {shell_word(os.path.splitext(textfile)[0])}.prom",
+        )
     text = exposition(Census(open_spool().dir), tags=named, max_tags=max_tags)
     if textfile is None:
         render.data(text.decode("utf-8"))

@@ -63,7 +63,7 @@ def purge(states: Sequence[str], older_than: Optional[float], yes: bool) -> None
 
     \b
     spoolq purge --state completed --older-than 7d
-    spoolq purge --state completed --state dead --yes    # everything that has ended
+    spoolq purge --state completed --state dead --yes    # all that has ended
     """
     chosen = list(dict.fromkeys(states)) or ["completed"]
     for state in chosen:

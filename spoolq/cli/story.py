@@ -17,6 +17,7 @@ from spoolq.cli.columns import Cell
 from spoolq.cli.render import escape
 from spoolq.fields import FIELDS
 from spoolq.job import Entry
+from spoolq.text import shell_word
 from spoolq.views import JobView
 
 Row = Tuple[str, str]
@@ -115,7 +116,7 @@ def _attempts(view: JobView, now: datetime) -> List[Row]:
     rows: List[Row] = []
     if len(told) < len(history):
         rows.append(("...", f"{len(history) - len(told)} earlier ones; --json has them all"))
-    rows += [(f"attempt {escape(str(run.get('attempt', '?')))}", _run(run, now)) for run in told]
+    rows += [(_which(run), _run(run, now)) for run in told]
     if view.state == "processing" and view.name is not None:
         worker = Cell.styled(f"by {view.name.worker}", "dim")
         since = f"{times.short(view.name.at, now)}  {tables.when(view, now)}  "
@@ -123,11 +124,22 @@ def _attempts(view: JobView, now: datetime) -> List[Row]:
     return rows
 
 
-def _run(run: Entry, now: datetime) -> Cell:
+def _time(run: Entry, key: str, now: datetime) -> str:
     try:
-        began = times.short(instants.from_rfc3339(run["started_at"]), now)
+        return times.short(instants.from_rfc3339(run[key]), now)
     except (KeyError, ValueError):
-        began = "?"
+        return "?"
+
+
+def _which(run: Entry) -> str:
+    return f"attempt {escape(str(run.get('attempt', '?')))}" if job.ran(run) else "then"
+
+
+def _run(run: Entry, now: datetime) -> Cell:
+    began = _time(run, "started_at", now)
+    if not job.ran(run):
+        told = Cell.styled(f"{escape(job.ended(run))} while it waited", "red")
+        return Cell.joined(f"{_time(run, 'finished_at', now)}  ", told)
     end = Cell.styled(escape(job.ended(run)), "green" if job.succeeded(run) else "red")
     worker = Cell.styled(f"  by {escape(str(run.get('worker', '?')))}", "dim")
     return Cell.joined(f"{began}  ran {(tables.took(run) or '?').ljust(9)}  ", end, worker)
@@ -145,7 +157,9 @@ def what_next(spool: api.Spool, view: JobView, now: datetime) -> str:
     if view.state == "completed":
         return f"nothing; a copy of it runs with:  spoolq enqueue --like {view.id}"
     if view.state == "dead":
-        return "nothing by itself; when the cause is mended:  spoolq retry " + _shell(view.id)
+        cancelled = view.error == job.CANCELLED
+        when = "if it is wanted after all" if cancelled else "when the cause is mended"
+        return f"nothing by itself; {when}:  spoolq retry {_shell(view.id)}"
     if view.state == "processing":
         return _after_this_run(spool, view)
     if view.name is None:
@@ -177,9 +191,7 @@ def _after_this_run(spool: api.Spool, view: JobView) -> str:
 
 
 def _shell(text: str) -> str:
-    from shlex import quote
-
-    return escape(quote(text))
+    return escape(shell_word(text))
 
 
 # --- what it printed ------------------------------------------------------------------------------

@@ -16,11 +16,11 @@ import click
 from spoolq import api, config, platform
 from spoolq.cli import render
 from spoolq.cli.purge import Age
-from spoolq.cli.verbs import OneOf, Refused, VerbGroup, Whole, open_spool
+from spoolq.cli.verbs import OneOf, Refused, VerbGroup, Whole, open_spool, spool_path
 from spoolq.errors import SpoolqError
 from spoolq.fsio import Dir
 from spoolq.outside import replace_file
-from spoolq.units import Wanted, is_as_written, units
+from spoolq.units import Wanted, is_as_written, spool_in, units, word
 
 _SYSTEM = "/etc/systemd/system"
 _MODE = 0o644
@@ -36,7 +36,9 @@ name_option = click.option(
 to_option = click.option(
     "--to", type=click.Path(file_okay=False), metavar="DIR", help="The directory of the units."
 )
-force_option = click.option("--force", is_flag=True, help="Units that were changed by hand too.")
+force_option = click.option(
+    "--force", is_flag=True, help="Units changed by hand, or of another spool, too."
+)
 
 
 @click.group(name="systemd", cls=VerbGroup)
@@ -133,6 +135,7 @@ def remove(user: bool, name: str, to: Optional[str], force: bool) -> None:
     base = _base(name)
     found = {file: text for file in _files(base) if (text := _read(where, file)) is not None}
     _refuse_changed([file for file, text in found.items() if not is_as_written(text)], where, force)
+    _refuse_others(found, where, os.path.abspath(spool_path()), force)
     if not found:
         render.say(f"there are no units {base}… in {render.escape(where)}")
         return
@@ -230,6 +233,7 @@ def _write(where: str, texts: Dict[str, str], force: bool, spool: str) -> None:
         if text is not None and text != texts[file] and not is_as_written(text)
     ]
     _refuse_changed(changed, where, force)
+    _refuse_others({f: text for f, text in there.items() if text}, where, spool, force)
     render.say(f"units for the spool {render.escape(spool)}:")
     try:
         os.makedirs(where, exist_ok=True)
@@ -253,6 +257,18 @@ def _refuse_changed(changed: List[str], where: str, force: bool) -> None:
             where=os.path.join(where, changed[0]),
             hint="see what differs with --print; with --force it is done all the same",
         )
+
+
+def _refuse_others(found: Dict[str, str], where: str, spool: str, force: bool) -> None:
+    """Refuse units of another spool: nobody would serve that one any more."""
+    theirs = {file: named for file, text in found.items() if (named := spool_in(text))}
+    for file, named in theirs.items():
+        if named != word(spool) and not force:
+            raise SpoolqError(
+                f"the units here are for the spool {named}; nothing was done",
+                where=os.path.join(where, file),
+                hint="say whose you mean with --spool, and for a second spool --name NAME",
+            )
 
 
 def _say_next(base: str, user: bool) -> None:

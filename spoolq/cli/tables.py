@@ -15,7 +15,7 @@ from spoolq import api, instants, spans, views
 from spoolq.cli import columns, render, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.render import STATE_STYLE
-from spoolq.job import Entry
+from spoolq.job import Entry, ran
 from spoolq.names import Name
 from spoolq.text import shortened
 from spoolq.views import JobView, WorkerView
@@ -67,7 +67,9 @@ def when(view: JobView, now: datetime) -> Cell:
 
 
 def took(entry: Entry) -> str:
-    """Return how long a run took, "" where its record does not say."""
+    """Return how long a run took, "" where its record does not say or tells of none."""
+    if not ran(entry):
+        return ""
     try:
         began = instants.from_rfc3339(entry["started_at"])
         ended = instants.from_rfc3339(entry["finished_at"])

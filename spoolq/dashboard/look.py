@@ -118,12 +118,19 @@ class Look:
 
     def running(self, limit: int) -> List[Running]:
         """Return what runs, the longest first."""
-        claims = [names.parse(filename) for filename in self.names("processing")[:limit]]
+        lives = {view.name: view.running for view in self.workers() if view.alive}
+        claims = [
+            claim
+            for filename in self.names("processing")
+            if (claim := names.parse(filename)) is not None
+            # Of a worker that lives some may have ended, and wait for the disk.
+            and (claim.worker not in lives or claim in lives[claim.worker])
+        ][:limit]
         settings = self.spool.settings
         return [
             Running(claim, views.look(self.spool.dir, "processing", str(claim), settings))
             for claim in claims
-            if claim is not None and claim.worker is not None
+            if claim.worker is not None
         ]
 
     def recent(self) -> List[Ended]:

@@ -15,7 +15,7 @@ from typing import List, NamedTuple, Optional
 from spoolq import instants, logs
 from spoolq.fsio import Dir
 from spoolq.harmless import Harmless
-from spoolq.job import Entry, ended, succeeded
+from spoolq.job import Entry, ended, ran, succeeded
 from spoolq.logs import LogName
 from spoolq.views import JobView
 
@@ -68,6 +68,9 @@ def _present(view: JobView) -> Told:
 
 
 def _ended(view: JobView, entry: Entry) -> Told:
+    worker = entry.get("worker", "")
+    if not ran(entry):
+        return Told("", worker, None, None, f"{ended(entry)} while it waited", False, None)
     started = finished = None
     if "started_at" in entry:
         started = instants.from_rfc3339(entry["started_at"])
@@ -80,9 +83,7 @@ def _ended(view: JobView, entry: Entry) -> Told:
     seconds = None
     if started is not None and finished is not None:
         seconds = max((finished - started).total_seconds(), 0.0)
-    return Told(
-        attempt, entry.get("worker", ""), started, seconds, ended(entry), succeeded(entry), log
-    )
+    return Told(attempt, worker, started, seconds, ended(entry), succeeded(entry), log)
 
 
 def _existing(logs_dir: Dir, name: Optional[LogName]) -> Optional[LogName]:

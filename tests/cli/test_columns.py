@@ -10,7 +10,7 @@ from spoolq.cli.columns import Cell
 from spoolq.text import printable
 
 # What commands and names are made of, with what has two cells and what has none.
-ALPHABET = "ab -/漢字🎉שלוםé\u0301\ufe0f\u202e\u200d\x1b\n"
+ALPHABET = "ab -/漢字🎉שלוםé\u0301❤☺\ufe0f\u202e\u200d\x1b\n"
 texts = st.text(ALPHABET, max_size=60).map(printable)
 
 

@@ -162,6 +162,16 @@ def test_show_is_a_story_with_an_end(screen, seven):
     )
 
 
+def test_show_tells_of_a_job_that_was_cancelled_while_it_waited(screen, spoolq):
+    spoolq("enqueue", "--id", "x", "--in", "1h", "true")
+    spoolq("cancel", "x")
+    story = screen("show x", 100)
+    (told,) = [line for line in story if "while it waited" in line]
+    assert re.fullmatch(r" *then +\d\d:\d\d:\d\d  cancelled while it waited", told)
+    assert not [line for line in story if re.search(r"attempt 0| ran ", line)]
+    assert story[-1].startswith("next  nothing by itself; if it is wanted after all:")
+
+
 def test_show_tells_the_latest_attempts_of_many(screen, spoolq, spool):
     spoolq("enqueue", "--id", "x", "true")
     (name,) = entries(spool, "pending")

@@ -62,7 +62,11 @@ def test_a_textfile_that_cannot_be_written_leaves_the_old_one(spoolq, tmp_path, 
 
 
 def test_a_textfile_that_node_exporter_would_not_read_is_refused(spoolq, tmp_path):
-    assert "files in .prom" in spoolq("metrics", "--textfile", str(tmp_path / "x.txt"), code=2).err
+    done = spoolq("metrics", "--textfile", str(tmp_path / "x.txt"), code=2)
+    assert "files in .prom" in done.err
+    assert done.err.endswith(f"hint: spoolq metrics --textfile {tmp_path}/x.prom\n")
+    done = spoolq("metrics", "--textfile", str(tmp_path), code=2)
+    assert done.err.endswith(f"hint: spoolq metrics --textfile {tmp_path}/spoolq.prom\n")
 
 
 def test_a_directory_that_is_not_there_is_named(spoolq, tmp_path):

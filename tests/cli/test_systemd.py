@@ -88,6 +88,20 @@ def test_a_unit_that_was_changed_by_hand_is_left_alone_with_all_others(spoolq, w
     assert set(os.listdir(where)) == (NAMES if verb == "install" else set())
 
 
+@pytest.mark.parametrize("verb", ["install", "remove"])
+def test_units_of_another_spool_are_left_alone(spoolq, spool, where, tmp_path, verb):
+    other = str(tmp_path / "a b" / "50% $HOME")
+    spoolq("init", other)
+    spoolq("systemd", "install", "--to", str(where), "--spool", other)
+    before = {name: text_of(where, name) for name in NAMES}
+    done = spoolq("systemd", verb, "--to", str(where), code=1)
+    assert "the units here are for the spool" in done.err
+    assert "--name NAME" in done.err
+    assert {name: text_of(where, name) for name in NAMES} == before
+    spoolq("systemd", verb, "--to", str(where), "--force")
+    assert set(os.listdir(where)) == (NAMES if verb == "install" else set())
+
+
 def test_units_are_removed_and_nothing_else_is(spoolq, where):
     spoolq("systemd", "install", "--to", str(where))
     spoolq("systemd", "install", "--to", str(where), "--name", "mail")

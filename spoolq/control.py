@@ -262,7 +262,7 @@ def stop(spool: SpoolDir, wanted: Iterable[str], *, interrupt: bool) -> List[str
 def _request(spool: SpoolDir, worker: str, request: str) -> bool:
     """Ask something of a worker; False if it has left, or has been asked already."""
     try:
-        directory = lease.room(spool, worker)
+        directory = lease.room(spool, worker, to_write=True)
         try:
             directory.write(request, b"", sync=False)
         finally:

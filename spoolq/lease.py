@@ -17,7 +17,7 @@ import errno
 import json
 import os
 import stat
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, NoReturn, Optional, Set
 
 from spoolq import locks, names, platform
 from spoolq.errors import InvalidJob
@@ -27,7 +27,8 @@ from spoolq.spool import OUTCOME, SpoolDir
 
 LOCK = "lock"
 CARD = "worker.json"
-_NO_LOCK = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK})
+#: Errors that say that what stands in the place of a lock is none.
+NO_LOCK = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK})
 _NOTE_SIZE = 512
 _LONGEST_TROUBLE = 200  # of each step that is refused
 _CARD_SIZE = 1024  # written at full length, so that it can be changed on a full disk
@@ -140,7 +141,7 @@ class Lease:
         except FileNotFoundError:
             descriptor = self.dir.create(slot_lock(slot))
         except OSError as error:
-            if error.errno in _NO_LOCK:  # put there by somebody: another slot will do
+            if error.errno in NO_LOCK:  # put there by somebody: another slot will do
                 return None
             raise
         taken = False
@@ -221,7 +222,7 @@ def _read_json(spool: SpoolDir, worker: str, filename: str, **must_have: str) ->
     try:
         descriptor = directory.open_file(filename)
         try:
-            value = json.loads(read_all(descriptor, _CARD_SIZE))
+            value = json.loads(read_all(descriptor, _CARD_SIZE), parse_constant=_no_number)
         finally:
             os.close(descriptor)
     except (OSError, ValueError, InvalidJob):
@@ -231,6 +232,10 @@ def _read_json(spool: SpoolDir, worker: str, filename: str, **must_have: str) ->
     if not isinstance(value, dict) or any(value.get(k) != v for k, v in must_have.items()):
         return {}
     return value
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number of JSON, and not equal to itself")
 
 
 def ended_slots(spool: SpoolDir, worker: str) -> Set[str]:
@@ -248,16 +253,18 @@ def ended_slots(spool: SpoolDir, worker: str) -> Set[str]:
     return {entry[: -len(OUTCOME)] for entry in entries if entry.endswith(OUTCOME)}
 
 
-def room(spool: SpoolDir, worker: str) -> Dir:
+def room(spool: SpoolDir, worker: str, *, to_write: bool = False) -> Dir:
     """Open a worker's directory, even if a command has shut it to its own user.
+
+    Who only looks, changes its rights where nothing could be seen in it.
 
     Raises:
         OSError: it is not there, no directory, or not this user's.
     """
-    return _entered(spool.dir("workers"), worker)
+    return _entered(spool.dir("workers"), worker, 0o700 if to_write else 0o500)
 
 
-def _entered(parent: Dir, name: str) -> Dir:
+def _entered(parent: Dir, name: str, rights: int = 0o700) -> Dir:
     try:
         directory = parent.sub(name)
     except PermissionError:
@@ -267,16 +274,16 @@ def _entered(parent: Dir, name: str) -> Dir:
         directory = parent.sub(name)
         platform.own_directory(directory.fd, directory.file_mode, None)
     try:
-        _open_to_its_owner(directory)
+        _open_to_its_owner(directory, rights)
     except BaseException:
         directory.close()
         raise
     return directory
 
 
-def _open_to_its_owner(directory: Dir) -> None:
+def _open_to_its_owner(directory: Dir, rights: int = 0o700) -> None:
     """Give the owner of a directory what a command has taken: to read, write and enter it."""
-    if directory.fd >= 0 and os.fstat(directory.fd).st_mode & 0o700 != 0o700:
+    if directory.fd >= 0 and os.fstat(directory.fd).st_mode & rights != rights:
         platform.own_directory(directory.fd, directory.file_mode, None)
 
 

@@ -357,9 +357,15 @@ def workers(spool: SpoolDir) -> List[WorkerView]:
             claims.setdefault(claim.worker, []).append(claim)
     found = []
     for worker in sorted(known | set(claims)):
-        with translated(os.path.join(spool.path, "workers", worker)):
-            alive = lease.probe(spool, worker) == "held"
         card = lease.read_card(spool, worker)
+        with translated(os.path.join(spool.path, "workers", worker)):
+            try:
+                alive = lease.probe(spool, worker) == "held"
+            except OSError as error:
+                if error.errno not in lease.NO_LOCK:
+                    raise
+                alive = True  # as recovery takes it: what stands there cannot be told dead
+                card = {**card, "trouble": f"its lock is none: {error.strerror}"}
         running = sorted(claims.get(worker, ()))
         if alive and running:
             over = ended.get(worker, set()) | lease.ended_slots(spool, worker)

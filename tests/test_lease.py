@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from spoolq import lease, locks, names
+from spoolq import lease, locks, names, platform, views
 from spoolq.fsio import Dir
 from tests import given
 from tests.conftest import environment, wait_until
@@ -341,7 +341,7 @@ def test_a_worker_opens_its_directory_again_that_a_command_has_shut(spool, own):
 def test_whatever_of_its_rights_a_directory_has_lost_its_owner_gets_them_back(spool, own, mode):
     path = os.path.join(spool.path, "workers", own.name)
     os.chmod(path, mode)
-    lease.room(spool, own.name).close()
+    lease.room(spool, own.name, to_write=True).close()
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
 
 
@@ -383,3 +383,32 @@ def test_requests_are_told_from_other_files(own):
     for entry in ("stop", "stop.now", "cancel.a", "stopper", "x", "0.outcome"):
         own.dir.write(entry, b"", sync=False)
     assert sorted(own.requests()) == ["cancel.a", "stop", "stop.now"]
+
+
+@pytest.mark.skipif(platform.WINDOWS, reason="modes and links as Unix has them")
+def test_who_only_looks_at_a_worker_changes_nothing_that_can_be_read(spool):
+    own = given.worker(spool)
+    os.chmod(own.dir.path, 0o500)
+    assert lease.probe(spool, own.name) == "held"
+    assert lease.read_card(spool, own.name)["count"] == 1
+    assert lease.ended_slots(spool, own.name) == set()
+    assert os.stat(own.dir.path).st_mode & 0o777 == 0o500
+
+
+@pytest.mark.skipif(platform.WINDOWS, reason="modes and links as Unix has them")
+@pytest.mark.parametrize(
+    "put", [os.mkdir, lambda path: os.symlink("/etc/passwd", path)], ids=["a directory", "a link"]
+)
+def test_what_stands_in_the_place_of_a_lock_is_shown_as_trouble(spool, put):
+    path = os.path.join(spool.path, "workers", "bad-2-xyz")
+    os.mkdir(path)
+    put(os.path.join(path, "lock"))
+    (view,) = views.workers(spool)
+    assert view.alive  # as recovery takes it, which leaves such a worker's claims alone
+    assert view.card["trouble"].startswith("its lock is none: ")
+
+
+def test_a_card_holds_no_number_that_differs_from_itself(spool):
+    os.mkdir(os.path.join(spool.path, "workers", "evil-1-abc"))
+    given.write(spool, "workers/evil-1-abc", "worker.json", '{"count": NaN}')
+    assert lease.read_card(spool, "evil-1-abc") == {}

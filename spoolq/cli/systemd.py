@@ -17,7 +17,7 @@ from spoolq import api, config, platform
 from spoolq.cli import render
 from spoolq.cli.purge import Age
 from spoolq.cli.verbs import OneOf, Refused, VerbGroup, Whole, open_spool, spool_path
-from spoolq.errors import SpoolqError
+from spoolq.errors import InvalidJob, SpoolqError
 from spoolq.fsio import Dir
 from spoolq.outside import replace_file
 from spoolq.units import Wanted, is_as_written, spool_in, units, word
@@ -216,12 +216,19 @@ def _enabled(where: str, files: Iterable[str]) -> List[str]:
 
 
 def _read(where: str, file: str) -> Optional[str]:
-    """Return the text of a unit; None where there is none."""
+    """Return the text of a unit; None where there is none, "" where it is no file."""
     try:
-        with open(os.path.join(where, file), "rb") as opened:
-            return opened.read(_LARGEST).decode("utf-8", "replace")
+        directory = Dir.open(where)
     except FileNotFoundError:
         return None
+    try:
+        return directory.read(file, _LARGEST)[0].decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+    except InvalidJob:  # a FIFO, say, which would never have been read to its end
+        return ""
+    finally:
+        directory.close()
 
 
 def _write(where: str, texts: Dict[str, str], force: bool, spool: str) -> None:

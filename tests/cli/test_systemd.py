@@ -89,6 +89,15 @@ def test_a_unit_that_was_changed_by_hand_is_left_alone_with_all_others(spoolq, w
 
 
 @pytest.mark.parametrize("verb", ["install", "remove"])
+def test_what_is_no_file_in_the_place_of_a_unit_is_left_alone(spoolq, where, verb):
+    where.mkdir(parents=True)
+    os.mkfifo(where / "spoolq.service")
+    done = spoolq("systemd", verb, "--to", str(where), code=1)
+    assert "not from here: spoolq.service; nothing was done" in done.err
+    assert os.listdir(where) == ["spoolq.service"]
+
+
+@pytest.mark.parametrize("verb", ["install", "remove"])
 def test_units_of_another_spool_are_left_alone(spoolq, spool, where, tmp_path, verb):
     other = str(tmp_path / "a b" / "50% $HOME")
     spoolq("init", other)

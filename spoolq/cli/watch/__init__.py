@@ -48,12 +48,19 @@ def watch(ctx: click.Context, once: bool, sought: str) -> None:
         looked.look()
         color = render.has_color(sys.stdout)
         for line in frame.draw(looked.scene(sought), _columns(), None, time.time()).lines:
-            render.out((line.painted() if color else line.plain).rstrip())
+            fit = line.carried(_encoding())
+            render.out((fit.painted() if color else fit.plain).rstrip())
         return
     from spoolq.cli.watch.screen import Screen
     from spoolq.cli.watch.viewer import Viewer
 
-    ctx.exit(Viewer(spool, Screen(color=render.has_color(sys.stdout)), sought).run())
+    screen = Screen(color=render.has_color(sys.stdout), encoding=_encoding())
+    ctx.exit(Viewer(spool, screen, sought).run())
+
+
+def _encoding() -> str:
+    """Return in which characters stdout is written."""
+    return getattr(sys.stdout, "encoding", None) or "ascii"
 
 
 def _columns() -> int:

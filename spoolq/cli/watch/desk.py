@@ -58,6 +58,10 @@ class Desk:
 
     # --- what there is to be seen -----------------------------------------------------------------
 
+    def turn_to(self, board: Board) -> None:
+        """Look at another spool from now on: what was said and asked was of the one before."""
+        self.board, self.follow, self._asked, self._note = board, None, None, ""
+
     def take(self, scene: Scene) -> None:
         """Take a new scene; the choice stays with its job, else with its place."""
         self.scene, self.problem = scene, ""

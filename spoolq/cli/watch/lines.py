@@ -2,7 +2,8 @@
 
 What a text holds does not matter: a control character, one that turns the reading direction or one
 without width of its own is written as an escape or left out, a wide one takes two cells, and what
-does not fit ends in an ellipsis.
+does not fit ends in an ellipsis. Where the output has no such characters, others of the same width
+stand for them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ _CODES = {
     "cyan": 36,
 }
 _MOST_MARKS = 3  # that a character may carry; more of them is no script but an attack
+
+#: What stands for our own signs where an output has only ASCII.
+_PLAIN = {**dict(zip("▁▂▃▄▅▆▇█", "_.:-=+*#")), "▌": ">", "│": "|", "≈": "~", "…": "~"}
 
 #: They choose between two pictures of a character, of which one may be wider.
 _SELECTORS = dict.fromkeys(range(0xFE00, 0xFE10))
@@ -45,6 +49,10 @@ class Line(Tuple[Span, ...]):
         """Its text without styles."""
         return "".join(span.text for span in self)
 
+    def carried(self, encoding: str) -> Line:
+        """Return it in characters that an encoding has; each cell stays where it is."""
+        return Line(span._replace(text=_carried(span.text, encoding)) for span in self)
+
     def painted(self) -> str:
         """Return it as a terminal takes it."""
         parts = []
@@ -52,6 +60,23 @@ class Line(Tuple[Span, ...]):
             codes = ";".join(str(_CODES[word]) for word in style.split())
             parts.append(f"\x1b[{codes}m{text}\x1b[0m" if codes and text else text)
         return "".join(parts)
+
+
+def _carried(text: str, encoding: str) -> str:
+    if text.isascii() or _has(encoding, text):
+        return text
+    return "".join(
+        char if _has(encoding, char) else _PLAIN.get(char, "?" * get_character_cell_size(char))
+        for char in text
+    )
+
+
+def _has(encoding: str, text: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def safe(text: str) -> str:

@@ -1,12 +1,14 @@
 """The terminal: taken over at the start, and given back as it was, however this ends.
 
 Lines that have not changed are not written again. Keys come one by one and unseen; Ctrl+C, Ctrl+Z
-and Ctrl+\\ stay signals, so that even a program that hangs is rid of by them. Assumed: a terminal
-that understands what xterm does.
+and Ctrl+\\ stay signals, so that even a program that hangs is rid of by them. In the background the
+terminal is the shell's: whoever takes it is stopped there until somebody types fg. Assumed: a
+terminal that understands what xterm does.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -22,11 +24,12 @@ _FALLBACK = (80, 24)
 
 
 class Screen:
-    """A terminal that is ours within a `with`."""
+    """A terminal that is ours from when it is taken to the end of a `with`."""
 
-    def __init__(self, *, color: bool) -> None:
+    def __init__(self, *, color: bool, encoding: str) -> None:
         self._in, self._out = sys.stdin.fileno(), sys.stdout.fileno()
         self._color = color
+        self._encoding = encoding
         self._before: Any = None
         self._shown: List[str] = []
         self.descriptor = self._in
@@ -34,19 +37,17 @@ class Screen:
         self.gone = False
 
     def __enter__(self) -> Screen:
-        self._take()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._give_back()
 
     def suspend(self) -> None:
-        """Give the terminal back, stop as Ctrl+Z stops a program, and take it again afterwards."""
+        """Give the terminal back, and stop as Ctrl+Z stops a program; it is to be taken again."""
         self._give_back()
         handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)  # here we stand until somebody types fg
         signal.signal(signal.SIGTSTP, handler)
-        self._take()
 
     def size(self) -> Tuple[int, int]:
         """Return columns and lines, as they are now."""
@@ -58,7 +59,8 @@ class Screen:
 
     def show(self, lines: Sequence[Line]) -> None:
         """Show these lines and nothing else."""
-        wanted = [line.painted() if self._color else line.plain for line in lines]
+        fit = [line.carried(self._encoding) for line in lines]
+        wanted = [line.painted() if self._color else line.plain for line in fit]
         parts = []
         for index, text in enumerate(wanted):
             if index >= len(self._shown) or self._shown[index] != text:
@@ -68,13 +70,25 @@ class Screen:
         self._shown = wanted
         self._write("".join(parts))
 
-    def retake(self) -> None:
-        """Take the terminal again, which a shell may have had meanwhile."""
+    def take(self) -> bool:
+        """Take the terminal, which a shell may have had meanwhile.
+
+        Returns:
+            False where a signal came first: it is to be heeded, and the terminal taken after it.
+        """
+        import termios
         import tty
 
-        tty.setcbreak(self._in)
+        try:
+            before = self._before or termios.tcgetattr(self._in)
+            tty.setcbreak(self._in)
+        except termios.error as error:
+            self.gone = error.args[0] != errno.EINTR
+            return False
+        self._before = before  # not what a shell had set while this was in the background
         self._write(_ENTER)
         self._shown = []
+        return True
 
     def forget(self) -> None:
         """Write everything anew next time: what the terminal shows is not known any more."""
@@ -90,12 +104,6 @@ class Screen:
         self.gone = self.gone or not data
         return data
 
-    def _take(self) -> None:
-        import termios
-
-        self._before = termios.tcgetattr(self._in)
-        self.retake()
-
     def _give_back(self) -> None:
         import termios
 
@@ -104,13 +112,14 @@ class Screen:
             return
         self._write(_LEAVE)
         try:
-            # What was typed for us and not read is not for the shell.
-            termios.tcsetattr(self._in, termios.TCSAFLUSH, before)
+            if os.tcgetpgrp(self._in) == os.getpgrp():  # else the shell has set it as it likes
+                # What was typed for us and not read is not for the shell.
+                termios.tcsetattr(self._in, termios.TCSAFLUSH, before)
         except (OSError, termios.error):
             self.gone = True
 
     def _write(self, text: str) -> None:
-        data = text.encode("utf-8", "backslashreplace")
+        data = text.encode(self._encoding, "backslashreplace")
         try:
             while data and not self.gone:
                 data = data[os.write(self._out, data) :]

@@ -50,7 +50,8 @@ class Viewer:
         self._desk.board = self._board
         self._changed = True
         self._stale = True  # what is on the screen is not the picture of now
-        self._resized = self._stopped = self._resumed = False
+        self._resized = self._stopped = False
+        self._resumed = True  # the terminal is to be taken
         self._ended_by: Optional[int] = None
         self._not_before = 0.0
         self._looked = self._drawn = self._drawn_at = 0.0  # the last by the clock on the wall
@@ -79,6 +80,16 @@ class Viewer:
     # --- a turn -----------------------------------------------------------------------------------
 
     def _turn(self) -> None:
+        if self._stopped:
+            self._stopped = False
+            self._screen.suspend()
+            self._resumed = True
+        if self._resumed:
+            self._resumed = False
+            if not self._screen.take():
+                self._resumed = True
+                return  # a signal may have ended it
+            self._changed = self._stale = True
         now = time.monotonic()
         if self._may_look(now):
             self._look()
@@ -87,14 +98,6 @@ class Viewer:
         note = self._errands.result()
         if note is not None:
             self._desk.tell(note)
-            self._changed = self._stale = True
-        if self._stopped:
-            self._stopped = False
-            self._screen.suspend()
-            self._resumed = True
-        if self._resumed:
-            self._resumed = False
-            self._screen.retake()
             self._changed = self._stale = True
         if self._resized:
             self._resized = False
@@ -186,9 +189,8 @@ class Viewer:
             if here and not held.reopen_replaced():
                 return self._board
             self._shut()
-        board = Board(api.Spool(self._path))
-        self._board = self._desk.board = board
-        self._desk.follow = None
+        self._board = board = Board(api.Spool(self._path))
+        self._desk.turn_to(board)
         return board
 
     def _lose(self, error: Exception) -> None:
@@ -274,7 +276,9 @@ class Viewer:
 
     def _press(self, keys: List[str]) -> None:
         for key in keys:
-            self._resized = self._resized or key == "redraw"
+            if key == "redraw":
+                self._resized = True  # and nothing else: what is asked stays asked
+                continue
             self._desk.press(key)
             self._stale = True
 

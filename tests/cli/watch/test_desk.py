@@ -198,3 +198,15 @@ def test_a_clock_is_wanted_only_where_something_moves(errand, numbers, seconds):
     desk.take(given._replace(rate=given.rate._replace(completed=(0,) * 60, dead=(0,) * 60)))
     desk.draw(100, 30, NOW)
     assert desk.next_change(NOW) == seconds
+
+
+def test_what_was_said_and_asked_goes_with_its_spool(desk, errand):
+    press(desk, "p", "down", "c")
+    desk.turn_to(None)
+    desk.take(scene((2, 2, 1, 1, 1)))
+    assert "quit" in last(desk)
+    press(desk, "y")
+    assert errand.asked == [errands.pause_or_resume]
+    desk.tell("workers go on")
+    desk.turn_to(None)
+    assert "workers go on" not in last(desk)

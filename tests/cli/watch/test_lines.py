@@ -77,3 +77,17 @@ def test_escapes_and_marks_of_direction_are_shown_as_such():
 def test_a_painted_line_ends_each_style():
     found = Line([Span("a"), Span("b", "bold red"), Span("", "dim")])
     assert found.painted() == "a\x1b[1;31mb\x1b[0m"
+
+
+@given(texts, st.sampled_from(["ascii", "latin-1", "koi8-r", "utf-8"]))
+def test_each_cell_stays_where_it_is_in_whatever_characters(text, encoding):
+    before = Line([Span(safe(text), "red")])
+    found = before.carried(encoding)
+    assert found.plain.encode(encoding).decode(encoding) == found.plain
+    assert cell_len(found.plain) == cell_len(before.plain)
+    assert [span.style for span in found] == ["red"]
+
+
+def test_our_own_signs_have_plain_ones():
+    assert Line([Span("▁▂▃▄▅▆▇█ ▌x│ ≈5 …é日")]).carried("ascii").plain == "_.:-=+*# >x| ~5 ~???"
+    assert Line([Span("█é…")]).carried("latin-1").plain == "#é~"

@@ -216,6 +216,15 @@ def test_jobs_are_filtered(watch, front):
     view.type("/ nothing has this\r").until("no job has 'fruit nothing has this'")
 
 
+def test_ctrl_l_draws_anew_and_answers_nothing(watch, front, spool):
+    front.enqueue("true", id="x")
+    view = watch().until("NEXT 1").type("jc").until("cancel x? y or n")
+    before = view.written.count(b"\x1b[2J")
+    view.type("\x0c")
+    wait_until(lambda: view.read() or view.written.count(b"\x1b[2J") > before, "a picture")
+    view.until("cancel x? y or n").type("y").until("x: cancelled", "DEAD 1")
+
+
 def test_help_comes_and_goes(watch):
     view = watch().until("no jobs yet").type("?").until("follow its log", gone=["no jobs"])
     view.type("x").until("no jobs yet")
@@ -254,20 +263,79 @@ def test_the_terminal_is_given_back_after_a_bug(watch, spool, tmp_path):
     assert LEFT in written.split("a bug")[0]  # before the words, which stay to be read
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="a shell with job control")
-def test_ctrl_z_stops_and_fg_goes_on(spool, front):
-    shell = Terminal([], program=["bash", "--norc", "--noprofile", "-i"], PS1="ready> ")
-    try:
-        shell.until("ready>")
-        shell.type(f"{sys.executable} -m spoolq --spool {spool.path} watch\r").until("no jobs yet")
-        shell.type("\x1a").until("Stopped", "ready>", gone=["no jobs yet"])
-        shell.type("echo it is $((1 + 1)) again\r").until("it is 2 again")  # typed and seen
-        front.enqueue("true", id="meanwhile")
-        shell.type("fg\r").until(" meanwhile", gone=["again"]).type("j").until("▌meanwhile")
-        shell.type("q").until("ready>", gone=["meanwhile"])
-        shell.type("echo code $?\r").until("code 0")
-    finally:
-        shell.close()
+@pytest.fixture
+def shell(spool):
+    """A shell with job control, in which $WATCH begins a view."""
+    if shutil.which("bash") is None:
+        pytest.skip("needs a shell with job control")
+    command = f"{sys.executable} -m spoolq --spool {spool.path} watch"
+    found = Terminal(
+        [], program=["bash", "--norc", "--noprofile", "-i"], PS1="ready> ", WATCH=command
+    )
+    yield found.until("ready>")
+    found.close()
+
+
+def echoes(shell, word):
+    """See that the shell has its terminal back as it was: what is typed is seen, and done."""
+    shell.type(f"echo {word}$((1 + 1))\r").until(f"echo {word}$((1 + 1))", f"{word}2")
+
+
+def test_ctrl_z_stops_and_fg_goes_on(shell, front):
+    shell.type("$WATCH\r").until("no jobs yet")
+    shell.type("\x1a").until("Stopped", "ready>", gone=["no jobs yet"])
+    echoes(shell, "again")
+    front.enqueue("true", id="meanwhile")
+    shell.type("fg\r").until(" meanwhile", gone=["again"]).type("j").until("▌meanwhile")
+    shell.type("q").until("ready>", gone=["meanwhile"])
+    shell.type("echo code $?\r").until("code 0")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_in_the_background_it_waits_for_fg(shell, times):
+    shell.type("$WATCH\r").until("no jobs yet").type("\x1a").until("Stopped", "ready>")
+    for _ in range(times):
+        shell.type("bg\r").until("WATCH &")
+        wait_until(lambda: b"Stopped" in jobs(shell, "looked"), "its stop")
+        shell.type("clear\r").until("ready>", gone=["Stopped"])
+    shell.type("fg\r").until("no jobs yet").type("q").until("ready>", gone=["no jobs yet"])
+    shell.type("echo code $?\r").until("code 0")
+    echoes(shell, "well")
+
+
+def test_begun_in_the_background_it_waits_for_fg(shell):
+    shell.type("$WATCH &\r").until("ready>")
+    wait_until(lambda: b"Stopped" in jobs(shell, "looked"), "its stop")
+    assert b"\x1b[?1049h" not in shell.written
+    shell.type("fg\r").until("no jobs yet").type("q").until("ready>", gone=["no jobs yet"])
+    shell.type("echo code $?\r").until("code 0")
+    echoes(shell, "well")
+
+
+def test_it_can_be_ended_in_the_background(shell):
+    shell.type("$WATCH &\r").until("ready>")
+    wait_until(lambda: b"Stopped" in jobs(shell, "looked"), "its stop")
+    shell.type("kill %1\r")
+    wait_until(lambda: b"Exit 143" in jobs(shell, "looked"), "its end")
+    assert b"Traceback" not in shell.written
+    echoes(shell, "well")
+
+
+def jobs(shell, word):
+    """Return what a shell says of its jobs."""
+    before = len(shell.written)
+    shell.type(f'jobs; echo {word}""-\r')
+    wait_until(lambda: shell.read() or f"{word}-".encode() in shell.written[before:], "jobs")
+    while shell.read(0.1):
+        pass
+    return shell.written[before:]
+
+
+def test_where_there_is_only_ascii_it_is_drawn_in_that(watch, front):
+    front.enqueue("echo é" + "x" * 99, id="x")
+    view = watch(PYTHONIOENCODING="ascii").until("echo ?xx").type("j").until(">x")
+    assert view.type("q").end() == 0
+    assert view.written.isascii()
 
 
 def test_every_size_is_filled_and_none_is_left_ugly(watch, front):
@@ -341,13 +409,14 @@ def test_without_events_it_looks_once_a_second_and_says_so(watch, front, tmp_pat
 
 def test_a_spool_that_vanishes_and_comes_again_is_told_of(watch, spool, front):
     front.enqueue("true", id="x")
-    view = watch().until(" x ")
+    view = watch().until(" x ").type("p").until(" PAUSED ")
+    view.type("p").until("workers go on", gone=[" PAUSED "])
     os.rename(spool.path, spool.path + ".away")
     view.until("is gone", "q quit")
     other = api.Spool(spool.path, create=True)
     other.enqueue("true", id="other")
     other.close()
-    view.until(" other", gone=[" x "])
+    view.until(" other", "quit", gone=[" x ", "workers go on"])
     assert view.type("q").end() == 0
 
 

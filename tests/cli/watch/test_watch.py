@@ -1,5 +1,6 @@
 """`spoolq watch` where there is no terminal, and `--once`."""
 
+import re
 import subprocess
 import sys
 
@@ -51,6 +52,24 @@ def test_once_shows_what_the_filter_lets_through(run_cli, spool, clock):
 def test_once_has_colours_where_they_are_asked_for(run_cli, spool, clock):
     given.job(spool, "dead", given.named(clock, "x"))
     assert "\x1b[31m1\x1b[0m" in run_cli("--color", "always", "watch", "--once").stdout
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_once_is_drawn_in_the_characters_that_the_output_has(run_cli, spool, clock, env):
+    given.job(spool, "completed", given.named(clock, "x", 1), command="echo 日本")
+    given.job(spool, "dead", given.named(clock, "y", 1), command="echo " + "y" * 99)
+    lines = run_cli("watch", "--once", env=env).stdout.splitlines()
+    assert re.fullmatch(r"[_#]+  2 ended in .*|_+  none ended in .*", lines[2])
+    assert max(map(len, lines)) == 80
+    assert any(line.endswith("echo ????") for line in lines)
+    assert any(line.endswith("yyy~") for line in lines)
+    assert "\\u" not in "".join(lines)
 
 
 def test_hostile_jobs_are_shown_as_text(run_cli, spool, clock):

@@ -2,6 +2,7 @@
 
 A census keeps the names. A job's file is read when its row is shown, or searched, and kept; what
 a state's rows are is worked out anew when its directory was read anew, or the filter is another.
+Where a directory moves faster than it is read, rows whose files have gone meanwhile are left out.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import os
 import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
+from itertools import islice
 from typing import (
     Callable,
+    Collection,
     Dict,
     FrozenSet,
     Iterable,
-    Iterator,
     List,
     NamedTuple,
     Optional,
@@ -34,6 +36,7 @@ from spoolq.views import JobView, WorkerView
 _REST = 100.0  # so a directory that moves costs a hundredth of a core, and two of them two
 _MOST = 200  # rows of a kind that can be gone through
 _SEARCHED = 500  # jobs of a kind whose files are read for a filter
+_PASSED = 5000  # names of a kind that are looked for, to leave out those that have gone
 _KEPT = 8 * _SEARCHED
 _STRETCHES = (1.0, 10.0, 60.0, 600.0, 3600.0)  # seconds of one bar
 _BARS = 60
@@ -44,9 +47,11 @@ Clock = Callable[[], float]
 
 
 class _Rows(NamedTuple):
-    """The rows of a kind, and what they were worked out from."""
+    """The rows of a kind, what they were worked out from, and with which look."""
 
     basis: Tuple[object, ...]
+    look: int
+    ordered: List[str]
     section: Section
 
 
@@ -59,6 +64,7 @@ class Board:
         self.spool = spool
         self._clock = clock
         self._census = Census(spool.dir, monotonic, _REST)
+        self._looks = 0
         self._readings = dict.fromkeys(KINDS.values(), 0)
         self._rows: Dict[str, _Rows] = {}
         self._details: OrderedDict[Tuple[str, str], Tuple[Detail, str]] = OrderedDict()
@@ -75,6 +81,7 @@ class Board:
         Raises:
             OSError, SpoolqError: it cannot be seen.
         """
+        self._looks += 1
         anew = self._census.look()
         for state in anew:
             self._readings[state] += 1
@@ -137,9 +144,10 @@ class Board:
     def _crew(self) -> Tuple[Crew, ...]:
         found = []
         for view in self.workers:
+            busy = len(view.running)
             count = view.card.get("count")
-            slots = count if isinstance(count, int) else len(view.running)
-            found.append(Crew(view.name, len(view.running), slots, _since(view), view.alive))
+            slots = count if isinstance(count, int) else busy
+            found.append(Crew(view.name, min(busy, slots), slots, _since(view), view.alive))
         return tuple(found)
 
     # --- how many, and how fast -------------------------------------------------------------------
@@ -170,32 +178,65 @@ class Board:
 
     def _section(self, kind: str, due: int, sought: str) -> Section:
         state = KINDS[kind]
-        basis = (self._readings[state], due if kind == "next" else 0, sought)
+        waits = self._waits_for_the_disk() if kind == "running" else frozenset()
+        basis = (self._readings[state], due if kind == "next" else 0, waits, sought)
         held = self._rows.get(kind)
         if held is None or held.basis != basis:
-            held = self._rows[kind] = _Rows(basis, self._work_out(kind, due, sought))
-        return held.section
+            ordered = self._chosen(kind, self._ordered(kind, due, waits), sought)
+        elif state in self._old and held.look != self._looks:
+            ordered = held.ordered
+        else:
+            return held.section
+        if state in self._old:
+            ordered = self._without_gone(state, ordered)
+        section = Section(kind, [_row(kind, name) for name in ordered[:_MOST]], len(ordered))
+        self._rows[kind] = _Rows(basis, self._looks, ordered, section)
+        return section
 
-    def _work_out(self, kind: str, due: int, sought: str) -> Section:
-        state = KINDS[kind]
-        held = self._census.names(state)
-        drops = self._census.drops(state) if kind in ("next", "dead") else []
-        if not sought or sought in state or sought in kind:
-            first = [*_ordered(kind, held, due, _MOST), *drops][:_MOST]
-            return Section(kind, [_row(kind, name) for name in first], len(held) + len(drops))
-        matching = [name for name in held if sought in name.lower() and _id_has(name, sought)]
-        chosen = set(matching)
-        searched = [*_ordered(kind, held, due, _SEARCHED), *drops][:_SEARCHED]
-        matching += [
-            name for name in searched if name not in chosen and sought in self._text(kind, name)
-        ]
-        total = len(matching)
-        due_of_these = total
+    def _ordered(self, kind: str, due: int, without: Collection[str]) -> List[str]:
+        """Return the file names of a kind as they are shown.
+
+        What runs: the longest first; what waits: what is taken next first; what ended: the last
+        first. A drop has no time: one that waits is taken in before anything is taken.
+        """
+        held = self._census.names(KINDS[kind])
+        if without:
+            held = [name for name in held if name not in without]
+        drops = self._census.drops(KINDS[kind])
         if kind == "next":
-            stamp = _stamp(self._clock())
-            due_of_these = bisect_right(sorted(matching), stamp)
-        first = [*_ordered(kind, sorted(matching), due_of_these, _MOST)]
-        return Section(kind, [_row(kind, name) for name in first], total)
+            return [*drops, *_by_priority(held[:due]), *held[due:]]
+        return [*(reversed(held) if KINDS[kind] in ENDED else held), *drops]
+
+    def _waits_for_the_disk(self) -> FrozenSet[str]:
+        """Return the claims whose run has ended, of workers that live."""
+        runs = {view.name: set(view.running) for view in self.workers if view.alive}
+        claims = filter(None, map(names.parse, self._census.names("processing") if runs else ()))
+        return frozenset(
+            str(claim) for claim in claims if claim not in runs.get(str(claim.worker), {claim})
+        )
+
+    def _chosen(self, kind: str, ordered: List[str], sought: str) -> List[str]:
+        """Return the names that a filter lets through: all ids are looked at, and some files."""
+        if sought in KINDS[kind] or sought in kind:
+            return ordered
+        return [
+            name
+            for place, name in enumerate(ordered)
+            if (sought in name.lower() and _id_has(name, sought))
+            or (place < _SEARCHED and sought in self._text(kind, name))
+        ]
+
+    def _without_gone(self, state: str, ordered: List[str]) -> List[str]:
+        """Leave out, of those that come first, what has gone since the directory was read."""
+        directory = self.spool.dir.dir(state)
+        rest = iter(ordered)
+        there: List[str] = []
+        for name in islice(rest, _PASSED):
+            if directory.has(name):
+                there.append(name)
+                if len(there) == _MOST:
+                    break
+        return [*there, *rest]
 
     def _text(self, kind: str, filename: str) -> str:
         """Return what a filter looks at in a job's file."""
@@ -253,28 +294,12 @@ def _since(view: WorkerView) -> Optional[float]:
         return None
 
 
-def _ordered(kind: str, held: List[str], due: int, most: int) -> Iterator[str]:
-    """Yield file names as they are shown, at most so many.
-
-    What runs: the longest first; what waits: what is taken next first; what ended: the last first.
-    """
-    if kind in ("dead", "completed"):
-        yield from reversed(held[-most:])
-        return
-    if kind == "next":
-        yield from _by_priority(held[:due], most)
-        held = held[due:]
-    yield from held[:most]
-
-
-def _by_priority(held: Iterable[str], most: int) -> List[str]:
+def _by_priority(held: Iterable[str]) -> List[str]:
     """Return the names of what is due, the highest priority first, then by time."""
     found: Dict[str, List[str]] = {}
     for name in held:
-        bucket = found.setdefault(name[_PRIORITY], [])
-        if len(bucket) < most:
-            bucket.append(name)
-    return [name for priority in sorted(found, reverse=True) for name in found[priority]][:most]
+        found.setdefault(name[_PRIORITY], []).append(name)
+    return [name for priority in sorted(found, reverse=True) for name in found[priority]]
 
 
 def _id_has(filename: str, sought: str) -> bool:
@@ -292,7 +317,8 @@ def _row(kind: str, filename: str) -> Row:
 def _detail(view: JobView) -> Detail:
     line = tables.command_line(view)
     given = view.job.fields.get("name") if view.job else None
-    reason = view.error or "" if view.state in ("failed", "dead") else ""
+    told = view.problem is not None or view.state in ("failed", "dead")
+    reason = view.error or "" if told else ""
     runs = f"{view.attempts}/{1 + view.max_retries}" if view.job else ""
     took = None
     if view.state == "completed":

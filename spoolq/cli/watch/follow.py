@@ -89,7 +89,7 @@ class Follow:
                 parts.append(Span(f" for {spans.whole(now - view.name.at.timestamp())}"))
             if view.job is not None:
                 parts.append(Span(f", attempt {view.attempts} of {1 + view.max_retries}"))
-            if view.error and view.state in ("failed", "dead"):
+            if view.error and (view.problem is not None or view.state in ("failed", "dead")):
                 parts.append(Span(f" [{safe(view.error)}]", "red"))
             if view.job is not None:
                 command = view.job.command
@@ -106,6 +106,8 @@ class Follow:
             return "the job is not to be seen any more"
         if self._view.state == "processing":
             return "nothing printed so far"
+        if self._view.problem is not None:
+            return "as it is, it is no job"
         ran = self._view.job is not None and self._view.job.history
         return "it printed nothing" if ran else "it has not run yet"
 

@@ -133,7 +133,7 @@ def _told_rate(scene: Scene) -> str:
     else:
         text += f", {speed * 60:.1f}/min" if speed * 60 >= 1 else f", {speed * 3600:.1f}/h"
     if scene.due and any(crew.alive for crew in scene.crew):
-        text += f": {scene.due} due take {spans.brief(scene.due / speed)}"
+        text += f": {scene.due} due take {spans.length(scene.due / speed)}"
     return text
 
 
@@ -255,7 +255,8 @@ class _Table:
             parts.append(Span(f"took {spans.length(detail.took)} ", "dim"))
         if detail.reason:
             parts.append(Span(f"[{cut(safe(detail.reason), 60)}] ", "red"))
-        parts.append(Span(safe(detail.command)))
+        gone = not detail.command and not detail.reason  # since the look that the row is from
+        parts.append(Span("has moved on", "dim") if gone else Span(safe(detail.command)))
         if detail.tail and self._columns >= 60:
             used = sum(width(span.text) for span in parts[:-1])
             half = (self._columns - used) * 3 // 5  # the output gets what the command leaves
@@ -289,7 +290,7 @@ def _at_most(texts: Iterable[str], most: int) -> int:
 def _nothing(scene: Scene, columns: int) -> List[Line]:
     """Return what is said where there is no job to show."""
     if scene.sought:
-        words = [f"no job has {safe(scene.sought)!r} in its id, command, tags or state"]
+        words = [f"no job has '{safe(scene.sought)}' in its id, command, name, tags or state"]
     else:
         words = ["no jobs yet; in another terminal:", "", "  spoolq enqueue 'echo hello'"]
         if not any(crew.alive for crew in scene.crew):

@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from spoolq import api, instants, views
+from spoolq import api, instants, lease, views
 from spoolq.cli.watch import board as module
 from spoolq.cli.watch.board import Board
-from spoolq.cli.watch.scene import Crew
+from spoolq.cli.watch.scene import KINDS, Crew
 from tests import given
 
 
@@ -22,6 +22,16 @@ def board(spool, clock, now, monkeypatch):
     monkeypatch.setattr(instants, "now", clock)
     with api.Spool(spool.path) as opened:
         yield Board(opened, now, clock.monotonic)
+
+
+class Ticking:
+    """A clock by which everything takes its time."""
+
+    now = 1000.0
+
+    def __call__(self):
+        self.now += 0.1
+        return self.now
 
 
 def seen(board, sought=""):
@@ -43,9 +53,9 @@ def ended(clock, code=0):
 
 def test_jobs_are_ordered_as_they_matter(spool, clock, board):
     own = given.worker(spool)
-    for job_id, wait in (("ran-first", -20), ("ran-next", -10)):
+    for slot, (job_id, wait) in enumerate((("ran-first", -20), ("ran-next", -10))):
         name = given.job(spool, "pending", given.named(clock, job_id, wait=wait))
-        given.claim(spool, own, name, clock)
+        given.claim(spool, own, name, clock, str(slot))
     given.job(spool, "pending", given.named(clock, "due", wait=-9))
     given.job(spool, "pending", given.named(clock, "urgent", wait=-1, priority=9))
     given.job(spool, "pending", given.named(clock, "later", wait=99, priority=9))
@@ -58,7 +68,7 @@ def test_jobs_are_ordered_as_they_matter(spool, clock, board):
     given.write(spool, "dead", "bad.json", "{")
     assert seen(board) == {
         "running": ["ran-first", "ran-next"],
-        "next": ["urgent", "due", "later", "drop.json"],
+        "next": ["drop.json", "urgent", "due", "later"],
         "retries": ["soon", "not-soon"],
         "dead": ["dead-last", "dead-before", "bad.json"],
         "completed": ["completed-last", "completed-before"],
@@ -67,6 +77,68 @@ def test_jobs_are_ordered_as_they_matter(spool, clock, board):
     assert found.due == 3
     assert found.counts == views.counts(spool)
     given.die(own)
+
+
+def test_a_run_that_has_ended_and_waits_for_the_disk_is_no_row(spool, clock, board):
+    own, dead = given.worker(spool), given.worker(spool)
+    claims = [
+        given.claim(
+            spool, each, given.job(spool, "pending", given.named(clock, job_id)), clock, slot
+        )
+        for each, job_id, slot in (
+            (own, "over", "0"),
+            (own, "runs", "1"),
+            (own, "too", "2"),
+            (dead, "left", "0"),
+        )
+    ]
+    for each, claim in ((own, claims[0]), (dead, claims[3])):
+        open(os.path.join(each.dir.path, f"{claim.slot}{lease.OUTCOME}"), "w").close()
+    given.die(dead)  # what it leaves is taken over, record or not
+    assert seen(board) == {"running": ["runs", "too", "left"]}
+    found = {crew.name: crew for crew in board.scene().crew}
+    assert (found[own.name].busy, found[own.name].slots) == (1, 1)  # its card says: one slot
+    given.die(own)
+    assert seen(board) == {"running": ["over", "runs", "too", "left"]}
+
+
+def test_drops_are_seen_however_many_jobs_wait(spool, clock, board, monkeypatch):
+    monkeypatch.setattr(module, "_MOST", 3)
+    for number in range(5):
+        given.job(spool, "pending", given.named(clock, f"j{number}", wait=number - 9))
+    given.write(spool, "pending", "report.json", "{}")
+    assert seen(board) == {"next": ["report.json", "j0", "j1"]}
+    assert seen(board, "report") == {"next": ["report.json"]}
+
+
+def test_what_is_counted_has_a_row_in_every_state(spool, board):
+    for state in ("pending", "processing", "failed", "completed", "dead"):
+        os.symlink("/etc/hostname", os.path.join(spool.path, state, "l.json"))
+    board.look()
+    found = board.scene()
+    assert {s.kind: s.total for s in found.sections} == dict.fromkeys(KINDS, 1)
+    assert found.counts == views.counts(spool)
+    for row in found.rows:
+        assert board.detail(row).reason == "not a file but a symbolic link"
+
+
+def test_rows_that_have_gone_are_left_out_while_a_large_directory_rests(spool, board, clock):
+    taken = [
+        given.job(spool, "pending", given.named(clock, f"j{number}", wait=number - 9))
+        for number in range(5)
+    ]
+    board._census._monotonic = ticking = Ticking()
+    assert seen(board)["next"] == ["j0", "j1", "j2", "j3", "j4"]
+    for number in range(2):
+        os.unlink(os.path.join(spool.path, "pending", str(taken[number])))
+    given.job(spool, "pending", given.named(clock, "unseen", wait=-99))
+    assert seen(board)["next"] == ["j2", "j3", "j4"]
+    os.unlink(os.path.join(spool.path, "pending", str(taken[2])))
+    assert seen(board)["next"] == ["j3", "j4"]
+    assert seen(board, "j")["next"] == ["j3", "j4"]
+    assert "pending" in board.scene().old
+    ticking.now += 1e6
+    assert seen(board)["next"] == ["unseen", "j3", "j4"]
 
 
 def test_what_falls_due_is_due_without_a_look(spool, clock, board):

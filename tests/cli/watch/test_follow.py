@@ -92,3 +92,10 @@ def test_a_history_that_makes_no_sense_does_no_harm(spool, clock, board, started
     entry = {"attempt": "1", "started_at": started_at}
     given.job(spool, "dead", given.named(clock, "x", 1), history=[entry, {}])
     assert shown(board, clock, Follow(board, "x"))[0].startswith("x")
+
+
+def test_what_is_no_job_is_told_to_be_none(spool, clock, board):
+    os.mkfifo(os.path.join(spool.path, "pending", "fifo.json"))
+    found = shown(board, clock, Follow(board, "fifo.json"), 60)
+    assert found[0] == "fifo.json pending [not a file but a FIFO]"
+    assert found[2] == " as it is, it is no job"

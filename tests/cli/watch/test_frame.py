@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from spoolq.cli.watch.frame import draw, share
 from spoolq.cli.watch.lines import Span
-from spoolq.cli.watch.scene import Crew, Rate
+from spoolq.cli.watch.scene import Crew, Detail, Rate
 from tests.cli.watch.made_up import HOSTILE, NOW, row, scene
 
 MANY = (3, 90_000, 7, 20, 9_970)  # 10^5 jobs
@@ -79,12 +79,17 @@ def test_on_the_smallest_screen_what_runs_is_left():
 
 def test_the_bars_show_how_many_ended_and_where_some_died():
     found = drawn(scene(SEVEN, rate=Rate(1.0, (0, 4, 12, 8), (0, 0, 0, 0))))
-    assert found.lines[2].plain == "▁▄█▆  24 ended in 4 s, 5.3/s: 2 due take 0 s"
+    assert found.lines[2].plain == "▁▄█▆  24 ended in 4 s, 5.3/s: 2 due take 0.4 s"
     died = drawn(scene(SEVEN, rate=Rate(10.0, (0, 1), (0, 1))))
     assert died.lines[2][1] == Span("█", "red")
     assert died.lines[2].plain == "▁█  2 ended in 20 s"
     none = drawn(scene(SEVEN, rate=Rate(1.0, (0,) * 60, (0,) * 60)))
     assert none.lines[2].plain.endswith("none ended in 1 min")
+
+
+def test_how_long_it_takes_is_told_in_two_units():
+    given = scene(SEVEN, due=99_774, rate=Rate(1.0, (73,) * 11, (0,) * 11))
+    assert "73.0/s: 99774 due take 22 m 47 s" in text(drawn(given))
 
 
 def test_what_is_wrong_is_at_the_top():
@@ -102,10 +107,16 @@ def test_what_is_wrong_is_at_the_top():
     assert "no jobs 3" in found
 
 
+def test_of_a_job_that_has_gone_since_the_look_it_is_said():
+    given = scene(SEVEN)._replace(detail=lambda row: Detail())
+    assert text(drawn(given)).count("has moved on") == sum(SEVEN)
+    assert "moved on" not in text(drawn(scene(SEVEN)))
+
+
 def test_a_filter_that_finds_nothing_says_so():
     found = text(drawn(scene(sought="\x1bxyz")))
     assert "filter: \\x1bxyz" in found
-    assert "no job has" in found
+    assert "no job has '\\x1bxyz' in its id, command, name, tags or state" in found
 
 
 def test_the_chosen_job_is_marked_and_always_in_sight():

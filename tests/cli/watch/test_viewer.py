@@ -1,111 +1,15 @@
 """The live view as a person has it: a real terminal, real keys, a real spool."""
 
 import os
-import select
-import shutil
 import signal
-import struct
-import subprocess
-import sys
 import time
 
 import pytest
 
 from spoolq import api, control, platform, views
 from tests import given
+from tests.cli.watch.terminal import LEFT, Terminal, termios
 from tests.conftest import DEADLINE, entries, environment, wait_until
-
-pyte = pytest.importorskip("pyte")
-pty = pytest.importorskip("pty")
-termios = pytest.importorskip("termios")
-fcntl = pytest.importorskip("fcntl")
-
-LEFT = "\x1b[?1049l"
-SHOWN = "\x1b[?25h"
-
-
-class Terminal:
-    """A spoolq on a terminal whose screen can be read."""
-
-    def __init__(self, args, columns=100, lines=30, program=None, **env):
-        self.parent, self.child = pty.openpty()
-        self.size = columns, lines
-        self.screen = pyte.Screen(columns, lines)
-        self._stream = pyte.ByteStream(self.screen)
-        self._set_size(columns, lines)
-        self.before = termios.tcgetattr(self.child)
-        variables = environment(TERM="xterm", **env)
-        for name in ("NO_COLOR", "COLUMNS", "LINES"):
-            variables.pop(name, None)
-        self.process = subprocess.Popen(
-            program or [sys.executable, "-m", "spoolq", *args],
-            stdin=self.child,
-            stdout=self.child,
-            stderr=self.child,
-            env=variables,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )
-        self.written = b""
-
-    def _set_size(self, columns, lines):
-        fcntl.ioctl(self.child, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
-    def resize(self, columns, lines):
-        self.screen.resize(lines, columns)
-        self._set_size(columns, lines)  # the kernel sends SIGWINCH
-        return self
-
-    def read(self, seconds=0.02):
-        """Take what has been written meanwhile; say whether there was anything."""
-        if not select.select([self.parent], [], [], seconds)[0]:
-            return False
-        data = os.read(self.parent, 65536)
-        self.written += data
-        # pyte knows no other screen: here each begins empty.
-        for ending in (b"h", b"l"):
-            data = data.replace(b"\x1b[?1049" + ending, b"\x1b[2J\x1b[H")
-        self._stream.feed(data)
-        return True
-
-    @property
-    def text(self):
-        return "\n".join(line.rstrip() for line in self.screen.display)
-
-    def until(self, *words, gone=()):
-        """Read until all these words are on the screen, and those in `gone` are not."""
-        deadline = time.monotonic() + DEADLINE
-        while not all(word in self.text for word in words) or any(w in self.text for w in gone):
-            assert time.monotonic() < deadline, f"no {words} without {gone} in:\n{self.text}"
-            assert self.process.poll() is None or self.read(), self.text
-            self.read()
-        return self
-
-    def type(self, keys):
-        os.write(self.parent, keys.encode())
-        return self
-
-    def end(self):
-        """Wait for its end, and check that the terminal is as it was."""
-        deadline = time.monotonic() + DEADLINE
-        while self.process.poll() is None:
-            assert time.monotonic() < deadline, self.text
-            self.read()
-        while self.read():
-            pass
-        assert termios.tcgetattr(self.child) == self.before
-        written = self.written.decode("utf-8", "replace")
-        assert written.rfind(LEFT) >= written.rfind("\x1b[?1049h")  # -1 both: never taken
-        assert written.rfind(SHOWN) >= written.rfind("\x1b[?25l")
-        assert "Traceback" not in written
-        return self.process.returncode
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self.parent)
-        os.close(self.child)
 
 
 @pytest.fixture
@@ -119,12 +23,6 @@ def watch(spool):
     yield start
     for each in started:
         each.close()
-
-
-@pytest.fixture
-def front(spool):
-    with api.Spool(spool.path) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -261,74 +159,6 @@ def test_the_terminal_is_given_back_after_a_bug(watch, spool, tmp_path):
     assert termios.tcgetattr(view.child) == view.before
     written = view.written.decode()
     assert LEFT in written.split("a bug")[0]  # before the words, which stay to be read
-
-
-@pytest.fixture
-def shell(spool):
-    """A shell with job control, in which $WATCH begins a view."""
-    if shutil.which("bash") is None:
-        pytest.skip("needs a shell with job control")
-    command = f"{sys.executable} -m spoolq --spool {spool.path} watch"
-    found = Terminal(
-        [], program=["bash", "--norc", "--noprofile", "-i"], PS1="ready> ", WATCH=command
-    )
-    yield found.until("ready>")
-    found.close()
-
-
-def echoes(shell, word):
-    """See that the shell has its terminal back as it was: what is typed is seen, and done."""
-    shell.type(f"echo {word}$((1 + 1))\r").until(f"echo {word}$((1 + 1))", f"{word}2")
-
-
-def test_ctrl_z_stops_and_fg_goes_on(shell, front):
-    shell.type("$WATCH\r").until("no jobs yet")
-    shell.type("\x1a").until("Stopped", "ready>", gone=["no jobs yet"])
-    echoes(shell, "again")
-    front.enqueue("true", id="meanwhile")
-    shell.type("fg\r").until(" meanwhile", gone=["again"]).type("j").until("▌meanwhile")
-    shell.type("q").until("ready>", gone=["meanwhile"])
-    shell.type("echo code $?\r").until("code 0")
-
-
-@pytest.mark.parametrize("times", [1, 2])
-def test_in_the_background_it_waits_for_fg(shell, times):
-    shell.type("$WATCH\r").until("no jobs yet").type("\x1a").until("Stopped", "ready>")
-    for _ in range(times):
-        shell.type("bg\r").until("WATCH &")
-        wait_until(lambda: b"Stopped" in jobs(shell, "looked"), "its stop")
-        shell.type("clear\r").until("ready>", gone=["Stopped"])
-    shell.type("fg\r").until("no jobs yet").type("q").until("ready>", gone=["no jobs yet"])
-    shell.type("echo code $?\r").until("code 0")
-    echoes(shell, "well")
-
-
-def test_begun_in_the_background_it_waits_for_fg(shell):
-    shell.type("$WATCH &\r").until("ready>")
-    wait_until(lambda: b"Stopped" in jobs(shell, "looked"), "its stop")
-    assert b"\x1b[?1049h" not in shell.written
-    shell.type("fg\r").until("no jobs yet").type("q").until("ready>", gone=["no jobs yet"])
-    shell.type("echo code $?\r").until("code 0")
-    echoes(shell, "well")
-
-
-def test_it_can_be_ended_in_the_background(shell):
-    shell.type("$WATCH &\r").until("ready>")
-    wait_until(lambda: b"Stopped" in jobs(shell, "looked"), "its stop")
-    shell.type("kill %1\r")
-    wait_until(lambda: b"Exit 143" in jobs(shell, "looked"), "its end")
-    assert b"Traceback" not in shell.written
-    echoes(shell, "well")
-
-
-def jobs(shell, word):
-    """Return what a shell says of its jobs."""
-    before = len(shell.written)
-    shell.type(f'jobs; echo {word}""-\r')
-    wait_until(lambda: shell.read() or f"{word}-".encode() in shell.written[before:], "jobs")
-    while shell.read(0.1):
-        pass
-    return shell.written[before:]
 
 
 def test_where_there_is_only_ascii_it_is_drawn_in_that(watch, front):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from typing import Optional, TextIO
+import stat
+from typing import BinaryIO, Optional
 
 import click
 
@@ -26,7 +28,7 @@ _PORT = 8765
 )
 @click.option(
     "--metrics-token",
-    type=click.File("r"),
+    type=click.File("rb"),
     metavar="FILE",
     help="A file with a token that lets Prometheus read /metrics alone.",
 )
@@ -36,7 +38,7 @@ def dashboard(
     read_only: bool,
     allow_remote: bool,
     public_url: Optional[str],
-    metrics_token: Optional[TextIO],
+    metrics_token: Optional[BinaryIO],
 ) -> None:
     """Show the spool in a browser, until Ctrl+C.
 
@@ -80,12 +82,18 @@ def dashboard(
         raise KeyboardInterrupt
 
 
-def _token(file: TextIO) -> str:
-    token = file.read(1000).strip()
+def _token(file: BinaryIO) -> str:
+    token = file.read(1000).decode("latin-1").strip()
     if not 16 <= len(token) < 1000 or not token.isascii() or not token.isprintable():
         raise Refused(
             f"{file.name} holds no token: 16 characters at least, on one line",
             f"(umask 077; openssl rand -hex 32 > {file.name})",
+        )
+    info = os.fstat(file.fileno())
+    if os.name == "posix" and stat.S_ISREG(info.st_mode) and info.st_mode & 0o027:
+        others = "write" if info.st_mode & 0o022 else "read"
+        render.warn(
+            f"others may {others} {file.name}, and so read the metrics: chmod o=,g-w {file.name}"
         )
     return token
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import OrderedDict
 from typing import Any, Callable, List, NamedTuple, Optional
 
@@ -17,14 +18,16 @@ import flask
 from spoolq import api, control, names
 from spoolq.errors import Busy, SpoolqError
 
-#: How long a page waits for a worker that was asked to end a job; it goes on doing that.
+#: How long a page waits for workers that were asked to end jobs, all of them together, and for each
+#: of them at least; they go on doing that.
 _PATIENCE = 0.5
+_LEAST = 0.1
 
 _MOST_NOTICES = 64
 _MOST_SHOWN = 5
 
 #: Addresses of our own pages, where a browser is sent after a form.
-_BACK = re.compile(r"/(?:[A-Za-z0-9_-]+/?)*(?:\?[A-Za-z0-9_.~=&%+-]*)?", re.ASCII)
+_BACK = re.compile(r"/(?:[\w-]+(?:/[\w-]+)*/?)?(?:\?[\w.~=&%+-]*)?", re.ASCII)
 
 
 class Notice(NamedTuple):
@@ -37,11 +40,12 @@ class Notice(NamedTuple):
 class Actions:
     """The four verbs, for forms."""
 
-    def __init__(self, spool: api.Spool, hurry: Callable[[], None]) -> None:
-        """Act on a spool; `hurry` is called when something has been done, so that it is seen."""
+    def __init__(self, spool: Callable[[], api.Spool], hurry: Callable[[], None]) -> None:
+        """Act on what `spool` returns; `hurry` is called when something has been done."""
         self._spool = spool
         self._hurry = hurry
         self._one_at_a_time = threading.Lock()
+        self._patient_until = 0.0  # of what is done just now
         self._notices: OrderedDict[str, Notice] = OrderedDict()
 
     def notice(self, name: str) -> Optional[Notice]:
@@ -50,13 +54,13 @@ class Actions:
 
     def retry(self) -> Any:
         """Let failed or dead jobs run again."""
-        return self._each("runs again", lambda job_id: control.retry(self._spool.dir, job_id))
+        return self._each("runs again", lambda job_id: control.retry(self._spool().dir, job_id))
 
     def cancel(self) -> Any:
         """Cancel jobs that wait or run."""
         return self._each(
             "is cancelled",
-            lambda job_id: control.cancel(self._spool.dir, job_id, timeout=_PATIENCE),
+            lambda job_id: control.cancel(self._spool().dir, job_id, timeout=self._patience()),
         )
 
     def pause(self) -> Any:
@@ -67,6 +71,9 @@ class Actions:
         """Let workers go on."""
         return self._once("Workers go on.", control.resume)
 
+    def _patience(self) -> float:
+        return max(self._patient_until - time.monotonic(), _LEAST)
+
     def _each(self, done: str, act: Callable[[str], object]) -> Any:
         form = flask.request.form
         ids = form.getlist("only") or form.getlist("id")
@@ -74,6 +81,7 @@ class Actions:
             flask.abort(400)
         good, bad = [], []
         with self._one_at_a_time:
+            self._patient_until = time.monotonic() + _PATIENCE
             for job_id in ids:
                 try:
                     act(job_id)
@@ -86,7 +94,7 @@ class Actions:
 
     def _once(self, done: str, act: Callable[..., object]) -> Any:
         with self._one_at_a_time:
-            act(self._spool.dir)
+            act(self._spool().dir)
         return self._told(Notice(True, [done]))
 
     def _told(self, notice: Notice) -> Any:

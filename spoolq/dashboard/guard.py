@@ -14,7 +14,8 @@ other user of the machine can connect. So, in this order:
                 hold; where the dashboard is read-only there is no POST at all
 
 What is refused is answered in plain text that repeats nothing of the request. Every answer, these
-included, carries HEADERS.
+included, carries HEADERS. A request that is not refused is marked LET_IN, by which the server knows
+whose connection it keeps.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ _OURS = frozenset(name.lower() for name, _ in HEADERS)
 
 #: What Prometheus may read with a token of its own.
 METRICS = "/metrics"
+
+#: The key by which the server finds in a request that it was not refused.
+LET_IN = "spoolq.let_in"
 
 _METHODS = "GET, HEAD, POST"
 _FORM = "application/x-www-form-urlencoded"
@@ -107,6 +111,7 @@ class Guard:
             self._refuse_strangers(request)
             cookie = self._exchange(request)
             if cookie is not None:
+                request[LET_IN] = True
                 there = [("Location", "/"), ("Set-Cookie", cookie), ("Content-Length", "0")]
                 respond("303 See Other", [*HEADERS, *there])
                 return [b""]
@@ -119,6 +124,7 @@ class Guard:
             length = ("Content-Length", str(len(body)))
             respond(refusal.status, [*HEADERS, plain, length, *refusal.headers])
             return [b"" if request["REQUEST_METHOD"] == "HEAD" else body]
+        request[LET_IN] = True
 
         def answer(status: str, headers: List[Tuple[str, str]], *rest: Any) -> Any:
             kept = [(name, text) for name, text in headers if name.lower() not in _OURS]

@@ -1,8 +1,10 @@
 """The socket and the limits: waitress, held to what one user's browser needs.
 
 waitress reads a request whole before it is answered, and what it cannot read it refuses itself.
-Its timeout is for connections that rest. Here a request that comes in drops, and an answer that is
-taken in drops, count as rest too, so that who dawdles (slowloris) is cut off after LONGEST seconds.
+Its timeout is for connections that rest, and whatever comes in ends the rest. Here nothing does but
+an answer to a request that the guard has let in, taken whole: who dawdles (slowloris) is cut off
+LONGEST seconds after the last of those, and who is refused at once. Where there are too many
+connections, the oldest one of a stranger makes room.
 
 Assumed: one user, a few pages. Nothing here is meant for the open net.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import re
 import signal
 import socket
 import threading
@@ -18,12 +21,13 @@ from typing import List, Optional
 from urllib.parse import urlsplit
 
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
 
 from spoolq import api
 from spoolq.dashboard.app import make
-from spoolq.dashboard.guard import HEADERS, Guard, Keys, Place
+from spoolq.dashboard.guard import HEADERS, LET_IN, Guard, Keys, Place
 from spoolq.errors import BadInput, Busy, StorageFailed
 
 LONGEST = 20  # seconds that a request may take to come in whole, and an answer to be taken
@@ -42,22 +46,50 @@ class _ErrorTask(ErrorTask):
         super().execute()
 
 
-class _Channel(HTTPChannel):
-    """A connection that is not kept alive by drops."""
+class _Task(WSGITask):
+    """An answer; the connection of whoever was refused ends with it."""
 
+    def build_response_header(self) -> bytes:
+        if (self.environ or {}).get(LET_IN):
+            self.channel.is_known = True
+        else:
+            self.set_close_on_finish()
+        return bytes(super().build_response_header())
+
+
+class _Request(HTTPRequestParser):
+    """A request for a path here: what names a server too (as to a proxy) is not for this one."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if not self.request_uri.startswith("/"):
+            raise ParsingError("the target is not a path")
+
+
+class _Channel(HTTPChannel):
+    """A connection that is kept alive by answered requests alone, and not by what comes in."""
+
+    task_class = _Task
     error_task_class = _ErrorTask
+    parser_class = _Request
     last_activity: float
+    is_known = False  # whether a request of it has been let in
 
     def handle_read(self) -> None:
-        begun, since = self.request is not None, self.last_activity
+        since = self.last_activity
         super().handle_read()
-        if begun and self.request is not None:
+        self.last_activity = since
+
+    def service(self) -> None:
+        since = self.last_activity
+        super().service()
+        if not self.is_known:
             self.last_activity = since
 
     def handle_write(self) -> None:
         since = self.last_activity
         super().handle_write()
-        if self.total_outbufs_len:
+        if self.total_outbufs_len or not self.is_known:
             self.last_activity = since
 
     def writable(self) -> bool:
@@ -66,6 +98,17 @@ class _Channel(HTTPChannel):
 
 class _Server(TcpWSGIServer):
     channel_class = _Channel
+
+    def handle_accept(self) -> None:
+        super().handle_accept()
+        if len(self._map) >= self.adj.connection_limit:
+            strangers = [
+                channel
+                for channel in self.active_channels.values()
+                if not channel.is_known and not channel.requests
+            ]
+            if strangers:
+                min(strangers, key=lambda channel: channel.creation_time).handle_close()
 
     def maintenance(self, now: float) -> None:
         super().maintenance(now)
@@ -85,11 +128,14 @@ class Server:
         """Answer until a signal ends it, and return that signal's number."""
         got: List[int] = []
 
+        numbers = (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM))
+
         def end(number: int, _: object) -> None:
+            for other in numbers:  # one is enough: another would be a second end, with its own code
+                signal.signal(other, signal.SIG_IGN)
             got.append(number)
             raise SystemExit
 
-        numbers = (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM))
         if threading.current_thread() is threading.main_thread():
             for number in numbers:
                 if signal.getsignal(number) is not signal.SIG_IGN:
@@ -194,22 +240,24 @@ def _name(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
+#: A public address: a name as browsers send it, or an address, and perhaps a port.
+_PUBLIC = re.compile(r"(https?)://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?", re.ASCII)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
 def _outside(url: Optional[str]) -> Optional[str]:
-    """Return a public address as browsers name it as an origin: lower case, no path."""
+    """Return a public address as browsers name it: lower case, no path, no port that they add."""
     if url is None:
         return None
-    try:
-        parts = urlsplit(url)
-        plain = f"{parts.scheme}://{parts.netloc}".lower()
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.username is None
-    except ValueError:
-        good = False
-    if not good or url.lower() not in (plain, plain + "/"):
+    match = _PUBLIC.fullmatch(url.lower())
+    scheme, host, port = match.groups() if match else ("", "", None)
+    number = int(port or _DEFAULT_PORTS.get(scheme, 0))
+    if not 0 < number < 65_536:
         raise BadInput(
             f"{url!r} is not the address of a server",
             hint="as https://queue.example.org, without a path",
         )
-    return plain
+    return f"{scheme}://{host}" + ("" if number == _DEFAULT_PORTS[scheme] else f":{number}")
 
 
 def _bind(address: str, port: int) -> socket.socket:

@@ -91,10 +91,23 @@ def test_a_request_without_a_host_or_with_two_is_refused(visitor):
         b"GET / HTTP/1.0\r\n",
         b"GET / HTTP/1.1\r\nHost: " + own + b"\r\nHost: evil.example\r\n",
         b"GET / HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: " + own + b"\r\n",
-        b"GET http://" + own + b"/ HTTP/1.1\r\nHost: evil.example\r\n",
     ):
         answer = visitor.raw(head + cookie + b"\r\n")
         assert answer.split(b"\r\n")[0].split()[1] == b"403", head
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["http://evil.example/", "http://{own}/", "HTTP://{own}/", "*", "evil.example:80", "x"],
+)
+def test_a_target_that_is_no_path_is_refused(visitor, target):
+    """Whoever names a server in the target means a proxy, and `Host` says nothing of it."""
+    own = f"127.0.0.1:{visitor.port}"
+    head = (
+        f"GET {target.format(own=own)} HTTP/1.1\r\nHost: {own}\r\nCookie: {visitor.cookie}\r\n\r\n"
+    )
+    answer = visitor.raw(head.encode())
+    assert answer.split(b"\r\n")[0].split()[1] == b"400"
 
 
 # --- the token and the cookie ---------------------------------------------------------------------
@@ -315,8 +328,8 @@ def test_a_read_only_dashboard_refuses_every_change(start_dashboard, spool, cloc
     page = visitor.page("/")
     assert "read-only" in page
     assert "<form" not in page
-    for path in ("/jobs/dead", "/jobs/pending", "/job/a", "/job/b"):
-        assert 'method="post"' not in visitor.page(path), path
+    for shown in ("/jobs/dead", "/jobs/pending", "/job/a", "/job/b"):
+        assert 'method="post"' not in visitor.page(shown), shown
     for csrf in ("x", ""):
         assert visitor.post(path, [("id", "a"), ("id", "b")], csrf=csrf).status == 403
     assert (given.everything(spool), paused(spool)) == (before, False)
@@ -367,13 +380,26 @@ def test_without_a_token_of_its_own_metrics_need_the_cookie(visitor):
     assert visitor.get("/metrics").status in (200, 501)
 
 
-@pytest.mark.parametrize("text", ["", "short", "x" * 5000, "0123456789\n0123456789", "\u00e9" * 20])
+@pytest.mark.parametrize(
+    "text",
+    ["", "short", "x" * 5000, "0123456789\n0123456789", "\u00e9" * 20, "\udcff" * 20],
+)
 def test_a_file_that_holds_no_token_is_refused(run_cli, tmp_path, text):
-    (tmp_path / "token").write_text(text, encoding="utf-8")
+    (tmp_path / "token").write_bytes(text.encode("utf-8", "surrogateescape"))
     done = run_cli("dashboard", "--metrics-token", str(tmp_path / "token"), check=False)
     assert done.returncode == 2
     assert "holds no token" in done.stderr
     assert text not in done.stderr or not text
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"), [(0o600, ""), (0o640, ""), (0o644, "read"), (0o660, "write")]
+)
+def test_it_is_said_where_others_know_or_choose_the_token(start_dashboard, tmp_path, mode, said):
+    (tmp_path / "token").write_text(SCRAPE)
+    (tmp_path / "token").chmod(mode)
+    visitor = start_dashboard("--metrics-token", str(tmp_path / "token"))
+    assert (f"others may {said}" in visitor.said()) == bool(said)
 
 
 # --- what every answer says -----------------------------------------------------------------------
@@ -455,12 +481,37 @@ def test_behind_a_proxy_the_public_address_is_known_too(start_dashboard, spool):
         "https://u@queue",
         "https://",
         "http://[::",
+        "https://a b\x1b[31m",
+        "https://queue\t",
+        "https://queue:99999",
+        "https://queue:0",
+        "https://qu\u0435ue",
     ],
 )
 def test_what_is_no_address_of_a_server_is_refused(run_cli, url):
     done = run_cli("dashboard", "--public-url", url, check=False)
     assert done.returncode == 2
     assert "not the address of a server" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given_", "name"),
+    [
+        ("https://q.example:443", "https://q.example"),
+        ("http://q.example:80/", "http://q.example"),
+        ("https://q.example:8443", "https://q.example:8443"),
+        ("http://[::1]:443", "http://[::1]:443"),
+    ],
+)
+def test_a_public_address_is_as_browsers_name_it(start_dashboard, given_, name):
+    """They leave out the port that belongs to the scheme, in `Host` as in `Origin`."""
+    port = free_port()
+    visitor = start_dashboard("--public-url", given_, port=port)
+    assert visitor.url.startswith(f"{name}/?token=")
+    visitor.host, visitor.port = "127.0.0.1", port
+    host = name.partition("//")[2]
+    assert visitor.ask("GET", f"/?token={visitor.token}", host=host).status == 303
 
 
 def test_entries_are_not_touched_by_a_visit(visitor, spool, clock):

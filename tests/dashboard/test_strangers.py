@@ -1,0 +1,165 @@
+"""Who has no token cannot keep the user out, nor stop the server: attacked by raw sockets."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from spoolq.dashboard import serve
+from tests import given
+from tests.conftest import DEADLINE, environment, wait_until
+from tests.dashboard.test_serve import QUICK, connected, drip, head, impatient, is_closed, status
+
+__all__ = ["impatient"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\r\n",
+        b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n",
+        b"G",
+    ],
+    ids=repr,
+)
+def test_nothing_that_a_stranger_sends_keeps_a_connection(impatient, data):
+    own = f"{impatient.host}:{impatient.port}".encode()
+    with connected(impatient) as connection:
+
+        def closed():
+            drip(connection, data.replace(b"%b", own))
+            return is_closed(connection)
+
+        wait_until(closed, "the end of a stranger's connection")
+
+
+def test_who_is_refused_is_shown_out(visitor):
+    cookie, visitor.cookie = visitor.cookie, "x=y"
+    with connected(visitor) as connection:
+        connection.sendall(head(visitor, b"", b""))
+        answer = connection.recv(4096)
+        assert status(answer) == 403
+        assert b"\r\nConnection: close\r\n" in answer
+        wait_until(lambda: is_closed(connection), "the end of a refused connection")
+    visitor.cookie = cookie
+
+
+def test_who_is_let_in_keeps_the_connection(visitor):
+    with connected(visitor) as connection:
+        for _ in range(3):
+            connection.sendall(head(visitor, b"", b"").replace(b"GET /", b"HEAD /static/icon.svg"))
+            answer = connection.recv(65536)
+            assert status(answer) == 200
+            assert b"Connection: close" not in answer
+
+
+def test_a_connection_in_use_outlasts_the_limit(impatient):
+    """Each answer begins its time anew."""
+    until = time.monotonic() + 2 * QUICK
+    with connected(impatient) as connection:
+        while time.monotonic() < until:
+            connection.sendall(
+                head(impatient, b"", b"").replace(b"GET /", b"HEAD /static/icon.svg")
+            )
+            assert status(connection.recv(65536)) == 200
+
+
+@pytest.mark.parametrize("data", [b"", b"\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], ids=repr)
+def test_a_crowd_of_strangers_keeps_nobody_out(visitor, data):
+    """As many as the limit and more, each of which sends something again and again."""
+    crowd = [connected(visitor) for _ in range(serve.MOST_CONNECTIONS + 50)]
+    try:
+        for _ in range(3):
+            for number, connection in enumerate(crowd):
+                drip(connection, data)
+                if is_closed(connection):
+                    connection.close()
+                    crowd[number] = connected(visitor)
+            began = time.monotonic()
+            assert visitor.get("/").status == 200
+            assert time.monotonic() - began < serve.LONGEST / 2
+    finally:
+        for connection in crowd:
+            connection.close()
+
+
+def test_a_crowd_leaves_the_terminal_alone(start_dashboard):
+    visitor = start_dashboard()
+    visitor.login()
+    before = visitor.said()
+    with connected(visitor) as connection:
+        connection.sendall(head(visitor, b"", b"") * 30)
+        crowd = [connected(visitor) for _ in range(serve.MOST_CONNECTIONS + 10)]
+        for other in crowd:
+            drip(other, head(visitor, b"", b""))
+        for other in crowd:
+            other.close()
+    wait_until(lambda: visitor.get("/").status == 200)
+    assert visitor.said() == before
+
+
+def test_a_long_address_to_go_back_to_holds_nobody_up(visitor):
+    """A pattern that tries every way to divide it would take years for forty characters."""
+    for back in ("/" + "a" * 28 + "!", "/" + "a" * 1990 + "!", "/" + "a/" * 990 + "!"):
+        began = time.monotonic()
+        answer = visitor.post("/pause", [("back", back)])
+        assert answer.headers["location"].startswith("/?note=")
+        assert time.monotonic() - began < DEADLINE / 4
+
+
+def test_a_second_signal_does_not_change_how_it_ends(start_dashboard):
+    for wait in (0.0, 0.005, 0.02, 0.05, 0.1):
+        visitor = start_dashboard()
+        visitor.login()
+        visitor.process.send_signal(signal.SIGINT)
+        time.sleep(wait)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if visitor.process.poll() is None and wait:
+                visitor.process.send_signal(number)
+        assert visitor.process.wait(DEADLINE) == 130
+        assert "Traceback" not in visitor.said()
+
+
+def test_many_stubborn_jobs_are_cancelled_with_one_patience(visitor, spool, run_cli, start_worker):
+    run_cli("config", "set", "grace", "30")
+    ids = [f"j{number}" for number in range(8)]
+    for job_id in ids:
+        run_cli("enqueue", "--id", job_id, "trap '' TERM; while :; do sleep 0.2; done")
+    start_worker("--count", "8")
+    wait_until(lambda: len(given.everything(spool)) == 8 and _running(spool) == 8, "the runs")
+    csrf = visitor.csrf()
+    began = time.monotonic()
+    assert visitor.post("/cancel", [("id", job_id) for job_id in ids], csrf=csrf).status == 303
+    took = time.monotonic() - began
+    assert took < 0.5 * len(ids)  # what a patience for each would take
+
+
+def _running(spool):
+    return sum(1 for _ in spool.dir("processing").scan())
+
+
+def test_a_terminal_hears_of_what_breaks_all_the_same(spool):
+    """What waitress says is dropped; what a page breaks by is told by spoolq itself."""
+    script = (
+        "import sys; from spoolq import api, logs; from spoolq.dashboard import app, guard\n"
+        "logs.configure()\n"
+        "app.lists.page = None\n"
+        "keys = guard.Keys.new()\n"
+        "wsgi = app.make(api.Spool(sys.argv[1]), keys, read_only=True)\n"
+        "environ = {'REQUEST_METHOD': 'GET', 'PATH_INFO': '/jobs', 'SERVER_NAME': 'x',\n"
+        "           'SERVER_PORT': '1', 'wsgi.url_scheme': 'http', 'wsgi.input': None}\n"
+        "print(list(wsgi(environ, lambda status, *_: print(status)))[0][:0])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, spool.path],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=DEADLINE,
+    )
+    assert done.stdout.startswith("500"), done.stderr
+    assert "this is a bug in spoolq" in done.stderr

@@ -13,7 +13,8 @@ enqueued or edited, and no setting changed. The gate (`guard`) stands before all
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from collections import OrderedDict
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
 import flask
 from jinja2 import Undefined
@@ -24,14 +25,18 @@ from spoolq import api, config, instants, logs, metrics, names, views
 from spoolq.dashboard import charts, lists, story, words
 from spoolq.dashboard.actions import Actions
 from spoolq.dashboard.guard import Application, Keys
-from spoolq.dashboard.look import Look
+from spoolq.dashboard.look import Look, Place
 from spoolq.dashboard.overview import overview
-from spoolq.errors import Busy, NotFound, SpoolqError, WrongState
+from spoolq.errors import Busy, NoSpool, NotFound, SpoolqError, StorageFailed, WrongState
 from spoolq.layout import STATES
+from spoolq.logs import LogName
 from spoolq.text import printable, shortened
 
 _LONGEST = 20_000  # characters of anything that a page shows at once
-_STATUS = ((NotFound, 404), (WrongState, 409), (Busy, 503))
+_STATUS = ((NoSpool, 503), (NotFound, 404), (WrongState, 409), (Busy, 503), (StorageFailed, 503))
+_MOST_KNOWN = 256  # jobs of which it is kept how the logs of their runs are named
+
+_T = TypeVar("_T")
 
 
 def make(spool: api.Spool, keys: Keys, *, read_only: bool) -> Application:
@@ -42,6 +47,7 @@ def make(spool: api.Spool, keys: Keys, *, read_only: bool) -> Application:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     pages = _Pages(spool, keys, read_only)
     app.jinja_env.globals.update(pages.common())
+    app.before_request(pages.follow)
     for rule, name in (
         ("/", "overview"),
         ("/jobs", "jobs"),
@@ -78,17 +84,17 @@ class _Pages:
     """The pages; each is called by several threads at once."""
 
     def __init__(self, spool: api.Spool, keys: Keys, read_only: bool) -> None:
-        self._spool = spool
         self._look = Look(spool)
+        self._known: OrderedDict[Place, List[LogName]] = OrderedDict()
         self._keys = keys
         self._read_only = read_only
         self._start = names.random_text(8)
-        self.actions = Actions(spool, self._look.hurry)
+        self.actions = Actions(lambda: self._look.spool, self._look.hurry)
 
     def common(self) -> Dict[str, object]:
         """Return what every template may use."""
         return {
-            "spool_path": self._spool.path,
+            "spool_path": self._look.spool.path,
             "csrf": self._keys.csrf,
             "read_only": self._read_only,
             "states": STATES,
@@ -98,9 +104,14 @@ class _Pages:
             "rfc": instants.to_rfc3339,
             "instant": instants.from_epoch,
             "counts": self._look.counts,
-            "is_paused": lambda: views.is_paused(self._spool.dir),
+            "is_paused": lambda: views.is_paused(self._look.spool.dir),
             "notice": lambda: self.actions.notice(flask.request.args.get("note", "")),
         }
+
+    def follow(self) -> None:
+        """Take care that what is asked is asked of the spool that is at its path now."""
+        if flask.request.endpoint != "static":
+            self._look.follow()
 
     # --- pages ------------------------------------------------------------------------------------
 
@@ -123,21 +134,35 @@ class _Pages:
 
     def job(self, job_id: str) -> Any:
         """Show one job with its runs and what the last one printed."""
-        view = self._found(job_id)
-        directory = self._spool.dir.dir("logs")
-        runs = story.runs(directory, view)
+        place = self._found(job_id)
+        directory = self._look.spool.dir.dir("logs")
+        view = None
+        if place not in self._known:  # of a large file reading is the most of the work
+            view = self._read(place)
+            self._remember(place, [told.log for told in story.runs(view) if told.log])
+        state = {log: story.has_log(directory, log) for log in self._known.get(place, ())}
         asked = flask.request.args.get("run")
         chosen = next(
-            (told.log for told in runs if told.log and asked in (None, _run(told.log))), None
+            (log for log, is_there in state.items() if is_there and asked in (None, _run(log))),
+            None,
         )
 
         def content() -> Dict[str, object]:
+            found = view or self._read(place)
             output = story.tail(directory, chosen) if chosen else None
-            return {"view": view, "runs": runs, "chosen": chosen, "output": output, "run": _run}
+            there = {log for log, is_there in state.items() if is_there}
+            odd = {log for log, is_there in state.items() if is_there is None}
+            return {
+                "view": found,
+                "runs": story.runs(found),
+                "there": there,
+                "odd": odd,
+                "chosen": chosen,
+                "output": output,
+                "run": _run,
+            }
 
-        made_of = (view.state, view.filename, view.written_at, view.changed_at)
-        logs_there = [told.log for told in runs if told.log]
-        return self._page("job.html", content, of=(made_of, logs_there, chosen), follow=False)
+        return self._page("job.html", content, of=(place, list(state.items())), follow=False)
 
     def log(self, job_id: str, run: str) -> Any:
         """Return what a run printed, from the byte `start` on, as harmless plain text."""
@@ -147,7 +172,7 @@ class _Pages:
         start = flask.request.args.get("start", "0")
         if not (start.isascii() and start.isdigit() and len(start) < 19):
             flask.abort(400)
-        piece = story.piece(self._spool.dir.dir("logs"), name, int(start))
+        piece = story.piece(self._look.spool.dir.dir("logs"), name, int(start))
         answer = flask.Response(piece.text, content_type="text/plain; charset=utf-8")
         answer.headers["Spoolq-Start"] = str(piece.start)
         answer.headers["Spoolq-End"] = str(piece.end)
@@ -169,10 +194,10 @@ class _Pages:
         """Show the settings in force."""
 
         def content() -> Dict[str, object]:
-            values, warnings = views.settings_of(self._spool.dir)
+            values, warnings = views.settings_of(self._look.spool.dir)
             ours: Dict[str, object] = {}
             if not warnings:
-                ours = config.raw(self._spool.dir.config_bytes())
+                ours = config.raw(self._look.spool.dir.config_bytes())
             rows = [
                 (key, getattr(values, key), key in ours, found.meaning)
                 for key, found in config.KEYS.items()
@@ -185,19 +210,31 @@ class _Pages:
         """Return what `spoolq metrics` prints."""
         try:
             return flask.Response(self._look.metrics(), content_type=metrics.CONTENT_TYPE)
-        except SpoolqError as error:  # its library is not installed
-            return _error(501, str(error), error.hint)
+        except SpoolqError as error:
+            if isinstance(error.__context__, ImportError):  # its library is not installed
+                return _error(501, str(error), error.hint)
+            raise  # so that the scrape fails, as it is to
 
     # --- what they share --------------------------------------------------------------------------
 
-    def _found(self, job_id: str) -> views.JobView:
+    def _found(self, job_id: str) -> Place:
         if not names.is_id(job_id):
             flask.abort(404)
         self._look.refresh()
-        view = self._look.find(job_id)
-        if view is None:
-            raise NotFound(f"there is no job {job_id} in {self._spool.path}")
-        return view
+        return self._there(self._look.place(job_id), job_id)
+
+    def _read(self, place: Place) -> views.JobView:
+        return self._there(self._look.read(place), names.id_in(place[1]))
+
+    def _there(self, found: Optional[_T], job_id: str) -> _T:
+        if found is None:
+            raise NotFound(f"there is no job {job_id} in {self._look.spool.path}")
+        return found
+
+    def _remember(self, place: Place, found: List[LogName]) -> None:
+        self._known[place] = found
+        if len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
 
     def _page(
         self,
@@ -216,7 +253,7 @@ class _Pages:
             seconds: it changes at least so often, since time goes by.
         """
         seen = self._look.refresh() if follow else 0
-        paused = views.is_paused(self._spool.dir)
+        paused = views.is_paused(self._look.spool.dir)
         address = flask.request.full_path
         now = int(time.time() // seconds)
         tag = f'"{self._start}-{hash((seen, repr(of), paused, address, now)) & (2**64 - 1):x}"'
@@ -226,7 +263,7 @@ class _Pages:
         return flask.Response(page, headers={"ETag": tag})
 
 
-def _run(name: logs.LogName) -> str:
+def _run(name: LogName) -> str:
     """Return the part of an address that names a run's log."""
     return f"a{name.attempt}.{name.stamp}"
 

@@ -2,7 +2,9 @@
 
 An id is sought in all names, which is quick. A command, a name or a tag stands in the files, and a
 hundred thousand of them are not read for one page: the search reads for a second at most, says how
-far it came, and goes on from there when asked.
+far it came, and goes on from there when asked. Large files are found by their names alone.
+
+What has no name of the form (a drop that is not adopted yet, what is no job at all) comes first.
 """
 
 from __future__ import annotations
@@ -10,13 +12,13 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from spoolq import names, views
+from spoolq import names
 from spoolq.dashboard.look import Look
+from spoolq.dashboard.reading import PATIENCE, Reader
 from spoolq.layout import STATES
 from spoolq.views import JobView
 
 PER_PAGE = 50
-_PATIENCE = 1.0  # seconds that a search in the files may take
 
 #: Of what is waiting the first comes first; of what has ended the last.
 _SOONEST_FIRST = ("pending", "processing", "failed")
@@ -78,10 +80,14 @@ class Page(NamedTuple):
 
     query: Query
     jobs: List[JobView]
-    drops: List[JobView]
     total: int
     end: int
     in_files: bool
+
+    @property
+    def has_drops(self) -> bool:
+        """Whether something of this page has no name of the form."""
+        return any(view.name is None for view in self.jobs)
 
     @property
     def before(self) -> Optional[int]:
@@ -99,25 +105,27 @@ def page(look: Look, query: Query, monotonic: Callable[[], float] = time.monoton
     """Return the jobs that a query asks for."""
     states = (query.state,) if query.state else STATES
     entries = [(filename, state) for state in states for filename in look.names(state)]
+    drops = [(filename, state) for state in states for filename in look.drops(state)]
     needle = query.search.lower()
     in_files = bool(needle) and query.text
     if needle and not in_files:
         by_id = [entry for entry in entries if needle in names.id_in(entry[0]).lower()]
-        in_files = not by_id
-        entries = entries if in_files else by_id
-    ordered = sorted(entries, key=SORTS[query.sort], reverse=query.descending)
+        dropped = [entry for entry in drops if needle in entry[0].lower()]
+        in_files = not by_id and not dropped
+        if not in_files:
+            entries, drops = by_id, dropped
+    ordered = drops + sorted(entries, key=SORTS[query.sort], reverse=query.descending)
     jobs: List[JobView] = []
-    settings = look.spool.settings
-    until = monotonic() + _PATIENCE
+    read = Reader(look.spool, PATIENCE, monotonic)
     end = min(query.start, len(ordered))
     for filename, state in ordered[end:]:
-        if len(jobs) == PER_PAGE or (in_files and monotonic() > until):
+        if len(jobs) == PER_PAGE or (in_files and read.is_late()):
             break
         end += 1
-        view = views.look(look.spool.dir, state, filename, settings)
+        view = read(state, filename)
         if view is not None and (not in_files or needle in _text(view)):
             jobs.append(view)
-    return Page(query, jobs, _drops(look, query), len(ordered), end, in_files)
+    return Page(query, jobs, len(ordered), end, in_files)
 
 
 def _text(view: JobView) -> str:
@@ -128,14 +136,3 @@ def _text(view: JobView) -> str:
     command = view.job.command
     words = [command] if isinstance(command, str) else command
     return "\n".join([view.id, *words, fields.get("name", ""), *fields.get("tags", [])]).lower()
-
-
-def _drops(look: Look, query: Query) -> List[JobView]:
-    """Return what has no name of the form, on the first page of a list that nothing narrows."""
-    if query.start or query.search or not query.state:
-        return []
-    found = (
-        views.look(look.spool.dir, query.state, filename, look.spool.settings)
-        for filename in look.drops(query.state)[:PER_PAGE]
-    )
-    return [view for view in found if view is not None]

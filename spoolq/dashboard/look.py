@@ -2,12 +2,16 @@
 
 The names of all jobs are kept by a `Census`, so that a spool of a hundred thousand jobs is read
 anew only where it has changed; files are read for what is shown alone. The census is not made for
-threads: whoever calls it here holds the lock. The lists of names that it hands out are never
-changed afterwards, only replaced.
+threads: whoever calls it here holds the lock, under which no file is read. The lists of names that
+it hands out are never changed afterwards, only replaced.
+
+A spool that is another one by now (moved away, and made again at its path) is opened anew. Threads
+that are at the old one may go on with it, so it is let go only when it is replaced once more.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from bisect import bisect_right
@@ -16,7 +20,9 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from spoolq import api, instants, metrics, names, views
 from spoolq.census import Census, Ended, Run
-from spoolq.layout import STATES
+from spoolq.dashboard.reading import PATIENCE, Reader
+from spoolq.errors import NoSpool
+from spoolq.layout import DIRECTORIES, STATES
 from spoolq.names import Name
 from spoolq.views import JobView, WorkerView
 
@@ -24,6 +30,11 @@ from spoolq.views import JobView, WorkerView
 _RECENT = 500
 
 _FRESH = 0.5  # seconds for which workers are not asked again
+_PATIENCE = 0.5  # seconds in which the charts read what they do not know yet
+
+
+#: A job's file: state and name, and what tells whether it is still the same.
+Place = Tuple[str, str, Tuple[int, int, int]]
 
 
 class Due(NamedTuple):
@@ -46,12 +57,48 @@ class Look:
     """The present state of a spool; every method may be called by any thread."""
 
     def __init__(self, spool: api.Spool) -> None:
+        self._lock = threading.Lock()
+        self._reading = threading.Lock()  # for what a census keeps of files
+        self._scraping = threading.Lock()
+        self._times = 0
+        self._before: Optional[api.Spool] = None
+        self._take(spool)
+
+    def _take(self, spool: api.Spool) -> None:
+        # All at once: what is opened on first use would be opened by two threads at a time.
+        for name in DIRECTORIES:
+            spool.dir.dir(name)
         self.spool = spool
         self._census = Census(spool.dir)
-        self._lock = threading.Lock()
-        self._times = 0
+        self._scraped: Optional[Census] = None
         self._workers: List[WorkerView] = []
         self._asked = 0.0
+        self._times += 1
+
+    def follow(self) -> None:
+        """Open anew the spool at this path, if it is not the one that is open.
+
+        Raises:
+            NoSpool: there is none.
+        """
+        with self._lock:
+            path = self.spool.path
+            try:
+                if os.path.samestat(os.stat(path), self.spool.dir.root.stat()):
+                    return
+            except (FileNotFoundError, NotADirectoryError):
+                raise NoSpool(
+                    f"there is no spool at {path} any more", hint="it was moved or removed"
+                ) from None
+            fresh, held = api.Spool(path), self.spool
+            try:
+                self._take(fresh)
+            except BaseException:
+                fresh.close()
+                raise
+            if self._before is not None:
+                self._before.close()
+            self._before = held
 
     def refresh(self) -> int:
         """Look at what has changed; return a number that is another one if anything may have."""
@@ -75,9 +122,14 @@ class Look:
 
         Raises:
             SpoolqError: prometheus_client is not installed.
+            OSError: a directory of the spool is missing.
         """
-        with self._lock:
-            return metrics.exposition(self._census)
+        self.refresh()
+        with self._scraping:  # with a census of its own, for it reads files
+            spool = self.spool
+            if self._scraped is None or self._scraped.spool is not spool.dir:
+                self._scraped = Census(spool.dir)
+            return metrics.exposition(self._scraped)
 
     def hurry(self) -> None:
         """Let the next look see what was just changed, though a directory was read lately."""
@@ -116,6 +168,10 @@ class Look:
             _first(failed[:1]),
         )
 
+    def reader(self, patience: float = PATIENCE) -> Reader:
+        """Return what reads the files of one page."""
+        return Reader(self.spool, patience)
+
     def running(self, limit: int) -> List[Running]:
         """Return what runs, the longest first."""
         lives = {view.name: view.running for view in self.workers() if view.alive}
@@ -126,43 +182,63 @@ class Look:
             # Of a worker that lives some may have ended, and wait for the disk.
             and (claim.worker not in lives or claim in lives[claim.worker])
         ][:limit]
-        settings = self.spool.settings
+        read = self.reader()
         return [
-            Running(claim, views.look(self.spool.dir, "processing", str(claim), settings))
+            Running(claim, read("processing", str(claim)))
             for claim in claims
             if claim.worker is not None
         ]
 
     def recent(self) -> List[Ended]:
-        """Return what is told of the jobs that ended last, the last one first."""
+        """Return what is told of the jobs that ended last, the last one first.
+
+        Those with large files are left out, and where time is short those that are not known yet.
+        """
         with self._lock:
-            newest = self._census.newest_ended(_RECENT)
-            told = (self._census.ended_job(state, filename) for state, filename in newest)
-            return [ended for ended in told if ended is not None]
+            census = self._census
+            newest = census.newest_ended(_RECENT)
+        found = []
+        with self._reading:  # of a census this alone touches what it keeps of files
+            read = self.reader(_PATIENCE)
+            for state, filename in newest:
+                if read.is_late():
+                    break
+                told = None if read.is_large(state, filename) else census.ended_job(state, filename)
+                if told is not None:
+                    found.append(told)
+        return found
 
     def newest(self, state: str, limit: int) -> List[JobView]:
         """Return the newest jobs of a state."""
-        settings = self.spool.settings
-        found = (
-            views.look(self.spool.dir, state, filename, settings)
-            for filename in reversed(self.names(state)[-limit:])
-        )
+        read = self.reader()
+        found = (read(state, filename) for filename in reversed(self.names(state)[-limit:]))
         return [view for view in found if view is not None]
 
-    def find(self, job_id: str) -> Optional[JobView]:
-        """Return a job by its whole id; None where there is none.
+    def place(self, job_id: str) -> Optional[Place]:
+        """Return where a job is, by its whole id; None where there is none.
 
         The names that are kept tell where it is, and only where they are behind the directories.
         """
-        settings = self.spool.settings
         for state in STATES:
             for filename in self.names(state):
                 if job_id in filename and names.id_in(filename) == job_id:
-                    view = views.look(self.spool.dir, state, filename, settings)
-                    if view is not None:
-                        return view
-        place = self.spool.dir.locate([job_id]).get(job_id)
-        return None if place is None else views.look(self.spool.dir, *place, settings)
+                    place = self._placed(state, filename)
+                    if place is not None:
+                        return place
+        found = self.spool.dir.locate([job_id]).get(job_id)
+        return None if found is None else self._placed(*found)
+
+    def _placed(self, state: str, filename: str) -> Optional[Place]:
+        try:
+            info = self.spool.dir.dir(state).stat(filename)
+        except FileNotFoundError:
+            return None
+        return state, filename, (info.st_ino, info.st_mtime_ns, info.st_ctime_ns)
+
+    def read(self, place: Place) -> Optional[JobView]:
+        """Return a job, however large its file; None if it is gone from there."""
+        state, filename, _ = place
+        return views.look(self.spool.dir, state, filename, self.spool.settings)
 
 
 def runs_of(recent: List[Ended]) -> List[Tuple[Ended, Run]]:

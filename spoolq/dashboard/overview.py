@@ -47,7 +47,7 @@ def overview(look: Look, span: charts.Span, now: float) -> Dict[str, object]:
 def _stretches(recent: List[Ended], running: List[Running], now: float) -> List[charts.Stretch]:
     found = []
     for ended, run in runs_of(recent)[:_STRETCHES]:
-        if run.started_at <= run.finished_at <= now + _AHEAD:
+        if 0 <= run.started_at <= run.finished_at <= now + _AHEAD:  # nothing ran before 1970
             outcome = "ok" if run.succeeded else "bad"
             found.append(
                 charts.Stretch(

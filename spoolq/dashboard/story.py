@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from datetime import datetime
 from typing import List, NamedTuple, Optional
 
@@ -33,7 +34,7 @@ _UNFINISHED = re.compile(
 
 
 class Told(NamedTuple):
-    """One run as the page tells of it; `end` is "" while it runs, `log` None if it has none."""
+    """One run as the page tells of it; `end` is "" while it runs, `log` what its log is named."""
 
     attempt: object
     worker: str
@@ -53,12 +54,11 @@ class Piece(NamedTuple):
     size: int
 
 
-def runs(logs_dir: Dir, view: JobView) -> List[Told]:
+def runs(view: JobView) -> List[Told]:
     """Return the runs of a job, the newest first, the present one included."""
     found = [_present(view)] if view.state == "processing" and view.name is not None else []
     history = view.job.history[-MOST_RUNS:] if view.job is not None else []
-    found += [_ended(view, entry) for entry in reversed(history)]
-    return [told._replace(log=_existing(logs_dir, told.log)) for told in found]
+    return found + [_ended(view, entry) for entry in reversed(history)]
 
 
 def _present(view: JobView) -> Told:
@@ -86,8 +86,14 @@ def _ended(view: JobView, entry: Entry) -> Told:
     return Told(attempt, worker, started, seconds, ended(entry), succeeded(entry), log)
 
 
-def _existing(logs_dir: Dir, name: Optional[LogName]) -> Optional[LogName]:
-    return name if name is not None and logs_dir.has(str(name)) else None
+def has_log(logs_dir: Dir, name: LogName) -> Optional[bool]:
+    """Say whether there is a log of this name; None where what is there is not to be opened."""
+    try:
+        info = logs_dir.stat(str(name))
+    except FileNotFoundError:
+        return False
+    shared = logs_dir.file_mode & 0o060 and info.st_nlink > 1  # as `logs.open_log` judges it
+    return True if stat.S_ISREG(info.st_mode) and not shared else None
 
 
 def tail(logs_dir: Dir, name: LogName) -> Piece:

@@ -9,6 +9,7 @@ from typing import Optional
 from markupsafe import Markup
 
 from spoolq import spans
+from spoolq.dashboard.reading import Unread
 from spoolq.views import JobView
 
 
@@ -51,8 +52,15 @@ def command(view: JobView) -> str:
     return given if isinstance(given, str) else " ".join(map(shlex.quote, given))
 
 
+def instead(view: JobView) -> str:
+    """Return what stands where the command of a file would that holds no job, or was not read."""
+    return str(view.problem) if isinstance(view.problem, Unread) else "no job"
+
+
 def why(view: JobView) -> str:
     """Return why a job is dead or waits for a retry."""
+    if isinstance(view.problem, Unread):
+        return ""
     if view.problem is not None:
         return f"no job: {view.problem}"
     if view.name is None:

@@ -107,10 +107,30 @@ def test_a_search_in_files_stops_in_time_and_goes_on_when_asked(spool, clock, lo
 
 def test_what_is_no_job_stands_on_the_first_page(spool, clock, look):
     given.write(spool, "dead", "bad.json", "{")
+    given.job(spool, "dead", given.named(clock, "x"))
     page = asked(look, "dead")
-    assert [view.filename for view in page.drops] == ["bad.json"]
-    assert asked(look, "dead", start="50").drops == []
-    assert asked(look, "dead", q="x").drops == []
+    assert [view.filename for view in page.jobs][0] == "bad.json"
+    assert page.has_drops
+    assert not asked(look, "dead", start="50").has_drops
+    assert not asked(look, "dead", q="x").has_drops
+
+
+@pytest.mark.parametrize("state", ["dead", ""])
+def test_what_has_a_name_of_its_own_is_paged_and_found_like_all(spool, clock, look, state):
+    names = sorted(f"drop {number:03}.json" for number in range(2 * PER_PAGE + 1))
+    for name in names:
+        given.write(spool, "dead", name, '{"command": "echo wanted"}' if "077" in name else "{")
+    given.job(spool, "dead", given.named(clock, "a"))
+    found, start = [], 0
+    while start is not None:
+        page = asked(look, state, start=str(start))
+        found += [view.filename for view in page.jobs]
+        start = page.after
+    assert found == [*names, str(given.named(clock, "a"))]
+    assert [view.filename for view in asked(look, state, q="DROP 099").jobs] == [names[99]]
+    assert [view.filename for view in asked(look, state, q="wanted").jobs] == [names[77]]
+    for sort in lists.SORTS:
+        assert asked(look, state, sort=sort).jobs
 
 
 @pytest.mark.parametrize(

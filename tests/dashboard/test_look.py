@@ -39,10 +39,13 @@ def test_a_job_is_found_wherever_it_is_and_after_it_has_moved(spool, clock, look
     name = given.job(spool, "pending", given.named(clock, "a"))
     given.job(spool, "pending", given.named(clock, "aa"))
     look.refresh()
-    assert look.find("a").state == "pending"
+    before = look.place("a")
+    assert before[:2] == ("pending", str(name))
+    assert look.read(before).id == "a"
     spool.dir("pending").rename(str(name), spool.dir("dead"), str(name))
-    assert look.find("a").state == "dead"
-    assert look.find("b") is None
+    assert look.place("a")[:2] == ("dead", str(name))
+    assert look.read(before) is None
+    assert look.place("b") is None
 
 
 def test_the_number_of_a_look_stays_while_nothing_changes(spool, clock, look):
@@ -129,6 +132,8 @@ def test_times_out_of_this_world_do_not_break_the_overview(spool, clock, look):
         (
             ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"),
             ("9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+            ("1969-12-31T23:59:59Z", "1970-01-01T00:00:00Z"),
         )
     ):
         given.job(

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from spoolq import control, instants, logs
+from spoolq import control, instants
 from tests import given
 from tests.conftest import wait_until
 from tests.dashboard.conftest import elements, text_of
@@ -211,7 +211,7 @@ def test_an_id_is_looked_at_before_any_file(monkeypatch, spool):
 
     asked = api.Spool(spool.path)
     wsgi = app.make(asked, Keys.new(), read_only=False)
-    monkeypatch.setattr(app.Look, "find", lambda *_: pytest.fail("looked for"))
+    monkeypatch.setattr(app.Look, "place", lambda *_: pytest.fail("looked for"))
     monkeypatch.setattr(app.Look, "refresh", lambda *_: pytest.fail("looked at"))
     monkeypatch.setattr(app.story, "piece", lambda *_: pytest.fail("opened"))
     for path in ("/job/..a", "/job/%2e", "/job/-x", "/job/a b/log/a1." + STAMP, "/job/a/log/x"):
@@ -280,20 +280,39 @@ def test_hostile_output_is_harmless_text(visitor, spool, data):
 
 
 @pytest.mark.parametrize("make", [os.symlink, os.link], ids=["symbolic link", "hard link"])
-def test_no_log_is_opened_through_a_link(visitor, spool, tmp_path, make):
+def test_no_log_is_opened_through_a_link(start_dashboard, spool, tmp_path, make):
     """A hard link is one only where a group may write here, as with `spoolq logs`."""
     secret = tmp_path / "secret"
     secret.write_text("secret")
     if make is os.link:
         os.chmod(spool.path, 0o2770)
-        spool.root.file_mode = 0o660
     make(str(secret), os.path.join(spool.path, "logs", f"a.a1.{STAMP}.log"))
-    if make is os.link:
-        name = logs.LogName("a", 1, STAMP)
-        spool.dir("logs").file_mode = 0o660
-        assert logs.open_log(spool.dir("logs"), name) is None
+    visitor = start_dashboard()
+    visitor.login()
+    assert visitor.get(log_path()).text == ""
+
+
+def in_place_of_a_log(path, kind):
+    """Put something that no worker has written where a log would be."""
+    if kind == "directory":
+        os.mkdir(path)
+    elif kind == "pipe":
+        os.mkfifo(path)
     else:
-        assert visitor.get(log_path()).text == ""
+        os.symlink("/etc/passwd", path)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_what_is_no_log_is_not_offered_as_output(visitor, spool, clock, kind):
+    at = instants.to_rfc3339(clock())
+    run = {"attempt": 1, "worker": "w", "started_at": at, "finished_at": at, "exit_code": 0}
+    given.job(spool, "completed", given.named(clock, "a", attempt=1), history=[run])
+    log = f"a.a1.{instants.to_stamp(clock())}.log"
+    in_place_of_a_log(os.path.join(spool.path, "logs", log), kind)
+    page = visitor.page("/job/a")
+    assert 'href="/job/a?run=' not in page
+    assert "no regular file" in text_of(page) and "is not opened" in text_of(page)
+    assert "Nothing was printed" not in page
 
 
 def test_a_pipe_in_the_place_of_a_log_holds_nobody_up(visitor, spool):

@@ -56,13 +56,14 @@
       if (busy(part)) continue;
       if (part.outerHTML === other.outerHTML || part.dataset.made === other.innerHTML) continue;
       const made = other.innerHTML, open = part.querySelector("details[open]");
-      const at = part.contains(document.activeElement) ? places(part).indexOf(document.activeElement) : -1;
+      const at = part.contains(document.activeElement) ? called(document.activeElement) : "";
       const across = part.querySelector(".scroll");
       const left = across ? across.scrollLeft : 0;
       part.replaceChildren(...other.childNodes);
       part.dataset.made = made;
       if (open) { const d = part.querySelector("details"); if (d) d.open = true; }
-      if (at >= 0 && places(part)[at]) places(part)[at].focus({ preventScroll: true });
+      const there = at && places(part).find((one) => called(one) === at);
+      if (there) there.focus({ preventScroll: true });
       const again = part.querySelector(".scroll");
       if (again) again.scrollLeft = left;
     }
@@ -75,6 +76,11 @@
     follow();
     tick();
     announce();
+  }
+  function called(one) {  // what makes it the same one, wherever it is by now
+    const words = one.matches("button, summary") ? one.textContent : "";
+    const sent = one.form && !one.value ? [one.form.getAttribute("action"), (one.form.elements.only || {}).value] : [];
+    return JSON.stringify([one.tagName, one.id, one.name, one.value, one.getAttribute("href"), words, sent]);
   }
   function places(part) { return [...part.querySelectorAll("a[href], button, input, summary, [tabindex='0']")]; }
 

@@ -278,3 +278,47 @@ def test_words_stand_out_from_what_is_behind_them(open_page, spool, scheme):
         page.go(path)
         faint = check(page, "faint")
         assert faint == [], path
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
+@pytest.mark.parametrize(("state", "goes_to"), [("dead", "pending"), ("pending", "dead")])
+def test_enter_in_a_box_does_nothing_to_any_job(open_page, spool, clock, scripts, state, goes_to):
+    """Enter presses the first button of a form, which was that of the first row."""
+    for job_id in ("a", "b"):
+        given.job(spool, state, given.named(clock, job_id, attempt=4))
+    page = open_page(scripts=scripts)
+    page.go(f"/jobs/{state}")
+    for box in ("Choose b", "Choose a", "Choose all on this page"):
+        page.get_by_label(box, exact=True).press("Enter")
+    page.get_by_label("Choose b", exact=True).check()
+    page.locator(".bulk button").click()
+    page.get_by_role("status").filter(has_text="b ").first.wait_for()
+    assert len(entries(spool, state)) == 1 and len(entries(spool, goes_to)) == 1
+    assert ".b.json" in entries(spool, goes_to)[0]
+
+
+def test_the_keyboard_stays_with_its_job_when_the_list_changes(open_page, spool, clock):
+    for number, job_id in enumerate("abc"):
+        given.job(spool, "dead", given.named(clock, job_id, attempt=4, wait=number))
+    page = open_page()
+    page.go("/jobs/dead")
+    page.get_by_role("button", name="Retry b").focus()
+    given.job(spool, "dead", given.named(clock, "d", attempt=4, wait=9))
+    page.locator("[data-announce=dead]", has_text=re.compile("^4$")).wait_for()
+    assert page.evaluate("document.activeElement.value") == "b"
+    control.retry(spool, "b")
+    page.locator("[data-announce=dead]", has_text=re.compile("^3$")).wait_for()
+    assert page.evaluate("document.activeElement.value") is None  # no other job's button
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_the_navigation_is_whole_on_a_phone(open_page, width):
+    page = open_page(width=width)
+    for link in page.locator("header nav a").all():
+        box = link.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width, link.text_content()
+    cut = page.evaluate(
+        "[...document.querySelectorAll('header nav, header ul')]"
+        ".some((one) => one.scrollWidth > one.clientWidth)"
+    )
+    assert not cut

@@ -26,8 +26,6 @@ logger = logging.getLogger("spoolq")
 logger.addHandler(logging.NullHandler())  # a library says nothing unasked, nor unescaped
 # watchdog complains of its own threads when it is stopped, on stderr where nobody listens.
 logging.getLogger("watchdog").addHandler(logging.NullHandler())
-# waitress tells of every request that waits for a moment, and of every connection that is cut off.
-logging.getLogger("waitress").addHandler(logging.NullHandler())
 
 Event = Mapping[str, Any]
 _COMPLAIN_EVERY = 60.0

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import re
 import signal
 import socket
@@ -29,6 +30,7 @@ from spoolq import api
 from spoolq.dashboard.app import make
 from spoolq.dashboard.guard import HEADERS, LET_IN, Guard, Keys, Place
 from spoolq.errors import BadInput, Busy, StorageFailed
+from spoolq.logs import logger
 
 LONGEST = 20  # seconds that a request may take to come in whole, and an answer to be taken
 MOST_CONNECTIONS = 100
@@ -36,6 +38,20 @@ MOST_HEADER = 16 * 1024  # bytes, the request line included
 MOST_BODY = 16 * 1024
 THREADS = 4
 _CLEANUP = 2  # seconds between two looks for connections to cut off
+
+
+class _Failures(logging.Handler):
+    """Tells what fails in waitress, or in the guard, as our own log lines.
+
+    It also tells of requests that wait for a moment and of connections that are cut off, which any
+    stranger can bring about; nobody need hear of those.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.handle(record)
+
+
+logging.getLogger("waitress").addHandler(_Failures(logging.ERROR))
 
 
 class _ErrorTask(ErrorTask):

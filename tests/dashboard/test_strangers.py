@@ -1,14 +1,18 @@
 """Who has no token cannot keep the user out, nor stop the server: attacked by raw sockets."""
 
+import logging
 import signal
 import subprocess
 import sys
 import time
 
+import flask
 import pytest
+from werkzeug.datastructures import MultiDict
 
-from spoolq.dashboard import serve
-from tests import given
+from spoolq import api, control
+from spoolq.dashboard import actions, serve
+from spoolq.errors import Busy
 from tests.conftest import DEADLINE, environment, wait_until
 from tests.dashboard.test_serve import QUICK, connected, drip, head, impatient, is_closed, status
 
@@ -124,26 +128,37 @@ def test_a_second_signal_does_not_change_how_it_ends(start_dashboard):
         assert "Traceback" not in visitor.said()
 
 
-def test_many_stubborn_jobs_are_cancelled_with_one_patience(visitor, spool, run_cli, start_worker):
-    run_cli("config", "set", "grace", "30")
-    ids = [f"j{number}" for number in range(8)]
-    for job_id in ids:
-        run_cli("enqueue", "--id", job_id, "trap '' TERM; while :; do sleep 0.2; done")
-    start_worker("--count", "8")
-    wait_until(lambda: len(given.everything(spool)) == 8 and _running(spool) == 8, "the runs")
-    csrf = visitor.csrf()
-    began = time.monotonic()
-    assert visitor.post("/cancel", [("id", job_id) for job_id in ids], csrf=csrf).status == 303
-    took = time.monotonic() - began
-    assert took < 0.5 * len(ids)  # what a patience for each would take
+def test_many_stubborn_jobs_are_cancelled_with_one_patience(spool, clock, monkeypatch):
+    now, asked = [0.0], []
+
+    def never_ends(_, job_id, *, timeout):
+        asked.append(job_id)
+        now[0] += timeout
+        raise Busy("it goes on")
+
+    monkeypatch.setattr(actions.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(control, "cancel", never_ends)
+    ids = [f"j{number}" for number in range(50)]
+    with api.Spool(spool.path) as front:
+        verbs = actions.Actions(lambda: front, lambda: None)
+        form = [("id", job_id) for job_id in ids]
+        with flask.Flask(__name__).test_request_context(method="POST", data=MultiDict(form)):
+            assert verbs.cancel().status_code == 303
+    assert asked == ids
+    assert now[0] <= actions._PATIENCE + actions._LEAST * len(ids)
 
 
-def _running(spool):
-    return sum(1 for _ in spool.dir("processing").scan())
+def test_what_fails_in_the_server_itself_is_told(caplog, monkeypatch):
+    waitress = logging.getLogger("waitress")
+    monkeypatch.setattr(waitress, "propagate", False)
+    with caplog.at_level("WARNING", logger="spoolq"):
+        waitress.warning("Task queue depth is 7")
+        waitress.error("Exception while serving /")
+    assert caplog.messages == ["Exception while serving /"]
 
 
 def test_a_terminal_hears_of_what_breaks_all_the_same(spool):
-    """What waitress says is dropped; what a page breaks by is told by spoolq itself."""
+    """What waitress says of its load is dropped; what a page breaks by is told."""
     script = (
         "import sys; from spoolq import api, logs; from spoolq.dashboard import app, guard\n"
         "logs.configure()\n"

@@ -385,7 +385,8 @@ def test_a_page_is_sent_again_only_when_something_has_changed(visitor, spool, cl
     assert (answer.status, answer.body) == (304, b"")
     given.job(spool, "pending", given.named(clock, "b"))
     # A directory that took a while to read, as on a busy machine, rests for some times as long.
-    wait_until(lambda: visitor.get("/workers", If_None_Match=tag).status == 200, "a new page")
+    wait_until(lambda: "/job/b" in visitor.page("/jobs/pending"), "the new job")
+    assert visitor.get("/workers", If_None_Match=tag).status == 200
 
 
 def test_a_spool_that_goes_away_is_said_and_one_that_comes_back_is_shown(visitor, spool, clock):

@@ -87,6 +87,15 @@ class Job:
         return command
 
     @property
+    def typed(self) -> str:
+        """The command as it could be typed into a shell."""
+        if isinstance(self.command, str):
+            return self.command
+        from shlex import quote
+
+        return " ".join(map(quote, self.command))
+
+    @property
     def priority(self) -> int:
         """0 to 9, 9 first."""
         return int(self.fields.get("priority", 5))

@@ -114,6 +114,11 @@ class WorkerView(NamedTuple):
     card: Dict[str, Any]
     running: Tuple[Name, ...]
 
+    @property
+    def stays(self) -> bool:
+        """Whether it runs jobs: a verb that changes one is a worker too, for a moment."""
+        return self.card.get("count") != 0 or bool(self.running)
+
     def as_dict(self) -> Dict[str, Any]:
         """Return it as JSON has it."""
         return {

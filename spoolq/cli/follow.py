@@ -14,7 +14,7 @@ import click
 from spoolq import api, instants, logs, spans, views
 from spoolq.cli import enqueue, render, times
 from spoolq.cli.enqueue import standstill
-from spoolq.cli.output import Output, open_log
+from spoolq.cli.output import Output
 from spoolq.cli.verbs import FAILED, INTERRUPTED, Refused, open_spool
 from spoolq.errors import InvalidJob, NotFound
 from spoolq.job import Entry, succeeded, went_wrong
@@ -201,7 +201,7 @@ class _Following:
         if self._log is not None and self._log_stamp == name.stamp:
             return
         self._close()
-        self._log = open_log(self._spool.dir.dir("logs"), name)
+        self._log = logs.open_log(self._spool.dir.dir("logs"), name)
         self._log_stamp = name.stamp
 
     def _close(self) -> None:

@@ -19,7 +19,6 @@ from spoolq import api, logs, names, views
 from spoolq.cli import completing, render
 from spoolq.cli.verbs import Refused, Verb, Whole, open_spool, resolve
 from spoolq.errors import NotFound
-from spoolq.fsio import Dir
 from spoolq.harmless import Harmless
 from spoolq.layout import STATES
 
@@ -55,11 +54,6 @@ class Output:
                 return wrote
             self.write(data)
             wrote = True
-
-
-def open_log(directory: Dir, name: logs.LogName) -> Optional[int]:
-    """Open a log, or return None where there is none: the run printed nothing, or not yet."""
-    return logs.open_log(directory, name)
 
 
 def tail_of(spool: api.Spool, name: logs.LogName, lines: int) -> str:
@@ -131,7 +125,7 @@ def _latest(spool: api.Spool, job_id: str, newest: logs.LogName) -> Optional[log
 
 
 def _print(spool: api.Spool, name: logs.LogName) -> None:
-    descriptor = open_log(spool.dir.dir("logs"), name)
+    descriptor = logs.open_log(spool.dir.dir("logs"), name)
     if descriptor is None:
         return
     output = Output()
@@ -147,7 +141,7 @@ def _document(spool: api.Spool, job_id: str, name: Optional[logs.LogName]) -> ob
     if name is not None:
         directory = spool.dir.dir("logs")
         path = os.path.join(directory.path, str(name))
-        descriptor = open_log(directory, name)
+        descriptor = logs.open_log(directory, name)
         if descriptor is not None:
             with os.fdopen(descriptor, "rb") as file:
                 text = file.read().decode("utf-8", "replace")

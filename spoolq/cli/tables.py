@@ -7,7 +7,6 @@ RFC 3339: the same job gives the same line until it moves.
 
 from __future__ import annotations
 
-import shlex
 from datetime import datetime
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -30,11 +29,7 @@ _OPTIONAL = {"TAGS": 40, "TOOK": 40, "TRY": 20, "WHEN": 20}
 
 def command_line(view: JobView) -> str:
     """Return a job's command on one line, as it could be typed; "" where the file is no job."""
-    if view.job is None:
-        return ""
-    command = view.job.command
-    text = command if isinstance(command, str) else " ".join(map(shlex.quote, command))
-    return render.escape(text)
+    return render.escape(view.job.typed) if view.job is not None else ""
 
 
 def attempts(view: JobView) -> str:
@@ -205,7 +200,7 @@ def print_workers(spool: api.Spool, workers: Sequence[WorkerView]) -> None:
 
 def shown_workers(spool: api.Spool) -> List[WorkerView]:
     """Return the workers, without those who are one for a moment to change a job."""
-    return [view for view in spool.workers() if view.card.get("count") != 0 or view.running]
+    return [view for view in spool.workers() if view.stays]
 
 
 def slots(view: WorkerView) -> str:

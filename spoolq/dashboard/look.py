@@ -106,12 +106,7 @@ class Look:
             self.spool.dir.reopen_replaced()
             before = self._workers
             if time.monotonic() >= self._asked + _FRESH or not self._asked:
-                # Without those who are a worker for a moment, to change a job.
-                self._workers = [
-                    view
-                    for view in self.spool.workers()
-                    if view.card.get("count") != 0 or view.running
-                ]
+                self._workers = [view for view in self.spool.workers() if view.stays]
                 self._asked = time.monotonic()
             if self._census.look() or before != self._workers:
                 self._times += 1

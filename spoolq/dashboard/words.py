@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from typing import Optional
 
 from markupsafe import Markup
@@ -46,10 +45,7 @@ def setting(value: object) -> str:
 
 def command(view: JobView) -> str:
     """Return a job's command as it could be typed; "" where the file is no job."""
-    if view.job is None:
-        return ""
-    given = view.job.command
-    return given if isinstance(given, str) else " ".join(map(shlex.quote, given))
+    return view.job.typed if view.job is not None else ""
 
 
 def instead(view: JobView) -> str:

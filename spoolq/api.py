@@ -86,7 +86,7 @@ class Spool:
         Args:
             command: text for the shell, or a list of words run without one.
             fields: any field of a job file: id, priority, run_at (an aware datetime too),
-                max_retries, backoff_base, timeout (seconds), cwd, env, name, tags.
+                max_retries, backoff_base, timeout (seconds), needs, cwd, env, name, tags.
 
         Raises:
             TypeError: there is no such field; a mapping for `enqueue_many` may have others.

@@ -7,11 +7,14 @@ is no number), and a command is checked for what exec would refuse.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, Callable, Dict, Mapping, NamedTuple
 
 from spoolq import instants, names, platform
 from spoolq.errors import InvalidJob
 from spoolq.text import closest
+
+_NEED = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 
 
 class _Bad(ValueError):
@@ -133,6 +136,18 @@ def _check_tags(value: Any) -> None:
         _check_text(tag, "a tag", 64, index)
 
 
+def _check_needs(value: Any) -> None:
+    if not isinstance(value, dict) or not 1 <= len(value) <= 16:
+        raise _Bad("must be an object of 1 to 16 names and amounts")
+    for name, amount in value.items():
+        if not isinstance(name, str) or not _NEED.fullmatch(name):
+            raise _Bad("a need is called by 1 to 64 of A-Z a-z 0-9 _ . -", str(name))
+        try:
+            check_number(amount, 1e-6, 1e15)
+        except _Bad as error:
+            raise _Bad(str(error), name) from None
+
+
 def _check_history(value: Any) -> None:
     if not isinstance(value, list):
         raise _Bad(f"must be a list, not {_kind(value)}")
@@ -213,6 +228,17 @@ FIELDS: Dict[str, Field] = {
         _check_tags,
         {"type": "array", "maxItems": 64, "items": {**_NO_NUL, "maxLength": 64}},
         "for people, and for choosing jobs",
+    ),
+    "needs": Field(
+        _check_needs,
+        {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 16,
+            "propertyNames": {"pattern": "^[A-Za-z0-9_.-]{1,64}$"},
+            "additionalProperties": {"type": "number", "minimum": 1e-6, "maximum": 1e15},
+        },
+        "what it needs while it runs, by name and amount, for executors that know of it",
     ),
     "created_at": Field(_check_rfc3339, _RFC, "when it was enqueued; the file's mtime if absent"),
     "history": Field(

@@ -107,6 +107,12 @@ class Job:
         return None if value is None else read_instant(value)
 
     @property
+    def needs(self) -> Dict[str, float]:
+        """What it needs while it runs, by name and amount."""
+        needs: Dict[str, float] = self.fields.get("needs", {})
+        return needs
+
+    @property
     def history(self) -> List[Entry]:
         """One entry for each run, the oldest first."""
         entries: List[Entry] = self.fields.get("history", [])

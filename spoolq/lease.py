@@ -17,7 +17,7 @@ import errno
 import json
 import os
 import stat
-from typing import Any, Dict, List, NoReturn, Optional, Set
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Set
 
 from spoolq import locks, names, platform
 from spoolq.errors import InvalidJob
@@ -202,6 +202,19 @@ def write_slot(descriptor: int, claim: str, pid: int, started: float, boot: str)
     # As json.dumps would: there is nothing in these texts to escape.
     text = f'{{"claim": "{claim}", "pid": {pid}, "started": {started}, "boot": "{boot}"}}\n'
     write_all(descriptor, text.encode("ascii").ljust(_NOTE_SIZE))
+
+
+def write_note(descriptor: int, facts: Mapping[str, Any]) -> None:
+    """Write into a slot's file how a run elsewhere is found again; "claim" is among the facts.
+
+    Raises:
+        OSError: it is too long, or the disk refuses it.
+    """
+    data = json.dumps(dict(facts)).encode("utf-8")
+    if len(data) >= _CARD_SIZE:
+        raise OSError(errno.EFBIG, "the note of a run is too long")
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    write_all(descriptor, data.ljust(_CARD_SIZE - 1) + b"\n")
 
 
 def read_slot(spool: SpoolDir, worker: str, slot: str, claim: str) -> Dict[str, Any]:

@@ -25,7 +25,9 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 from spoolq import instants, lease, names, platform
 from spoolq.adoption import read_job
 from spoolq.config import Settings
+from spoolq.elsewhere import Alive, Elsewhere
 from spoolq.errors import InvalidJob
+from spoolq.executors import Executor
 from spoolq.glance import Remembered
 from spoolq.job import CANCELLED, LOST, Entry, Job, next_place
 from spoolq.lease import Lease
@@ -58,9 +60,11 @@ class Recovery:
         own: Lease,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
+        executor: Optional[Executor] = None,
     ) -> None:
         self._spool = spool
         self._own = own
+        self._elsewhere = Elsewhere(spool, own, executor)
         self._clock = clock
         self._monotonic = monotonic
         self._endings: Dict[Name, Ending] = {}
@@ -98,6 +102,14 @@ class Recovery:
                 self._tell(str(claim), f"it cannot be recovered yet: {error}")
         return taken
 
+    def alive(self) -> List[Tuple[Alive, bool]]:
+        """Return the claims whose runs the last look has found alive elsewhere.
+
+        Each with whether it was to be cancelled.
+        """
+        found = self._elsewhere.alive()
+        return [(alive, self._was_to_be_cancelled(alive.claim)) for alive in found]
+
     def _orphans(self, settings: Settings, known: Set[Name]) -> List[Name]:
         """Return the claims of dead workers that have no outcome yet; finish those that have."""
         orphans = []
@@ -114,7 +126,12 @@ class Recovery:
                     continue
                 if claim.worker not in alive:
                     alive[claim.worker] = self._state_of(claim.worker)
-                if alive[claim.worker] != "held" and not self._finish_recorded(claim, settings):
+                if alive[claim.worker] == "held" or self._finish_recorded(claim, settings):
+                    continue
+                reason = self._elsewhere.look(claim)
+                if reason:
+                    self._tell(filename, reason)
+                else:
                     orphans.append(claim)
             except OSError as error:
                 self._tell(filename, f"it cannot be recovered yet: {error}")

@@ -16,31 +16,29 @@ import random
 from datetime import datetime
 from typing import Callable, List, Optional
 
-from spoolq import instants, lease, logs, names, platform
-from spoolq.adoption import Intake, Unreadable, read_job
+from spoolq import instants, lease, names
+from spoolq.adoption import Intake
 from spoolq.agenda import Agenda
 from spoolq.bell import Bell
-from spoolq.config import FILE, LiveSettings, Settings
-from spoolq.errors import InvalidJob, SpoolqError, WorkerLost
-from spoolq.executors import Executor, NotNow, Run
+from spoolq.claiming import Claiming
+from spoolq.config import FILE, LiveSettings
+from spoolq.errors import SpoolqError, WorkerLost
+from spoolq.executors import Ended, Executor
 from spoolq.glance import Remembered
 from spoolq.job import CANCELLED, INTERRUPTED
-from spoolq.layout import PAUSED, words
-from spoolq.locks import let_go
+from spoolq.layout import words
 from spoolq.logs import Complaints, about, logger
-from spoolq.names import Name
 from spoolq.outcomes import Outcomes
 from spoolq.recovery import Recovery
 from spoolq.scribe import Work, at_once
 from spoolq.spool import SpoolDir
-from spoolq.text import shortened
 
 TICK = 1.0
 _SECOND_SIGNAL = 1.0  # a second signal within this time is the same one, told twice
 
 
 class Worker:
-    """A process that runs `count` jobs at a time until it is asked to stop."""
+    """A process that runs as many jobs as its executor takes, until it is asked to stop."""
 
     def __init__(
         self,
@@ -49,7 +47,6 @@ class Worker:
         executor: Executor,
         bell: Bell,
         *,
-        count: int,
         drain: bool = False,
         stop_within: float = math.inf,
         clock: Callable[[], datetime] = instants.now,
@@ -64,7 +61,6 @@ class Worker:
         self._lease = own
         self._executor = executor
         self._bell = bell
-        self._count = count
         self._drain = drain
         self._stop_within = stop_within
         self._clock = clock
@@ -75,15 +71,16 @@ class Worker:
             Remembered(spool.config_bytes, lambda: spool.root.stat(FILE), monotonic)
         )
         self._requests = Remembered(own.requests, own.dir.stat, monotonic)
-        self._intake = Intake(spool, clock, monotonic)
-        self._agenda = Agenda(spool, self._intake, clock, monotonic)
-        self._recovery = Recovery(spool, own, clock, monotonic)
+        intake = Intake(spool, clock, monotonic)
+        self._agenda = Agenda(spool, intake, clock, monotonic)
+        self._recovery = Recovery(spool, own, clock, monotonic, executor)
         self._outcomes = Outcomes(spool, own, chance, write, monotonic, pace)
+        self._claiming = Claiming(
+            spool, own, executor, intake, self._agenda, self._outcomes, clock, monotonic
+        )
         self._next_tick = 0.0
-        self._hold_off_until = 0.0
         self._write = write
         self._is_free_again = False  # to claim, and slots stood free while it was not
-        self._unsynced_claims = False
         self._claims_error: Optional[OSError] = None
         self._recovers = True  # the last recovery did not fail
         self._complain = Complaints(monotonic)
@@ -103,7 +100,7 @@ class Worker:
         if not self._stopping:
             kept = len(self._outcomes.claims()) if self._outcomes.trouble else 0
             left = f"; a second signal gives {kept} up that cannot be recorded yet" if kept else ""
-            logger.info("stopping: %d running%s", self._executor.busy(), left)
+            logger.info("stopping: %d running%s", len(self._claiming.runs), left)
             self._end_at = self._monotonic() + self._stop_within
         self._stopping = True
         if interrupt and not self._interrupting:
@@ -122,8 +119,8 @@ class Worker:
         except WorkerLost:
             self._end_all("lost")
             while True:
-                self._executor.ended()
-                if not self._executor.busy():
+                self._hear()
+                if not self._claiming.runs:
                     raise
                 self._bell.wait(self._executor.patience())
 
@@ -152,11 +149,11 @@ class Worker:
             self.stop(interrupt=True)
         if self._interrupting:
             self._end_all(INTERRUPTED)
-        for ended in self._executor.ended():
+        for ended in self._hear():
             self._outcomes.add(ended, self._live.current)
         could_claim = self._may_claim()
         if could_claim and not self._guarded(self._refill, "claims"):
-            self._hold_off_until = self._monotonic() + TICK
+            self._claiming.hold_off()
         self._guarded(self._finish)
         self._is_free_again = not could_claim and self._may_claim()
         return bool(self._guarded(self._is_done))
@@ -193,7 +190,7 @@ class Worker:
         if not self._outcomes.trouble:
             others.append(self._outcomes.patience(busy=self._is_busy()))
         waits += [wait for wait in others if wait is not None]
-        if self._may_claim() and self._executor.busy() < self._count:
+        if self._may_claim() and self._claiming.has_room():
             due = self._agenda.wakes_in(self._live.current)
             waits += [] if due is None else [due]
         return max(min(waits), 0.0)
@@ -229,8 +226,7 @@ class Worker:
             logger.warning("%s/ is another directory now", name)
 
     def _sync_claims(self) -> None:
-        if self._unsynced_claims and self._live.current.durability == "full":
-            self._unsynced_claims = False
+        if self._claiming.unsynced and self._live.current.durability == "full":
             self._write(self._sync_processing)
         error, self._claims_error = self._claims_error, None
         if error is not None:
@@ -244,7 +240,7 @@ class Worker:
 
     def _recover(self) -> bool:
         settings = self._live.current
-        known = {run.claim for run in self._executor.running()} | self._outcomes.claims()
+        known = self._claiming.runs.keys() | self._outcomes.claims()
         for taken in self._recovery.look(settings, known):
             what = taken.entry.get("error", "it had ended when its worker was lost")
             logger.warning(
@@ -255,6 +251,8 @@ class Worker:
                 extra=about(taken.claim, "taken over"),
             )
             self._outcomes.add_taken(taken, settings)
+        for alive, cancel in self._recovery.alive():
+            self._claiming.take_on(alive, settings, cancel=cancel)
         self._recovery.sweep()
         return True
 
@@ -275,107 +273,42 @@ class Worker:
         job_id = request[len("cancel.") :]
         if self._outcomes.is_cancelling(job_id):
             return
-        ours = [run.claim for run in self._executor.running() if run.claim.id == job_id]
+        ours = [claim for claim in self._claiming.runs if claim.id == job_id]
         for claim in ours:
             self._outcomes.cancelling(job_id)
-            self._executor.end(claim, CANCELLED)
+            self._executor.cancel(claim, CANCELLED)
         if not ours and not any(claim.id == job_id for claim in self._outcomes.claims()):
             self._lease.dir.discard(request)
+
+    def _hear(self) -> List[Ended]:
+        """Return the runs that have ended, which are under way no more."""
+        ended = self._executor.outcomes()
+        for one in ended:
+            del self._claiming.runs[one.run.claim]
+        return ended
 
     # --- claim and run ----------------------------------------------------------------------------
 
     def _may_claim(self) -> bool:
-        held_off = self._outcomes.trouble or self._monotonic() < self._hold_off_until
+        held_off = self._outcomes.trouble or self._claiming.holds_off()
         return not (self._stopping or held_off or self._outcomes.is_behind())
 
     def _refill(self) -> bool:
-        settings = self._live.current
-        self._agenda.refresh(settings)
-        if self._executor.busy() >= self._count or self._spool.root.has(PAUSED):
-            return True
-        while self._executor.busy() < self._count and self._may_claim():
-            found = self._agenda.take()
-            if found is None:
-                self._begin_to_watch()
-                break
-            self._claim(*found, settings)
+        if self._claiming.refill(self._live.current, self._may_claim):
+            self._begin_to_watch()
         return True
-
-    def _claim(self, filename: str, name: Name, settings: Settings) -> None:
-        number, slot = self._free_slot()
-        started = False
-        try:
-            stamp = instants.to_stamp(self._clock())
-            claim = self._spool.claim(filename, name, stamp, self._lease.name, str(number))
-            if claim is not None:
-                self._unsynced_claims = True
-                started = self._start(claim, name, slot, settings)
-        except PermissionError as error:  # this file alone: the others get their turn
-            self._intake.put_off(filename, error)
-        finally:
-            if not started:
-                let_go(slot)
-
-    def _start(self, claim: Name, name: Name, slot: int, settings: Settings) -> bool:
-        """Start the run of a claim; where that cannot be, put the file where it belongs."""
-        try:
-            job, changed_at = read_job(self._spool.dir("processing"), str(claim), settings)
-            if settings.sync_claims:
-                self._spool.dir("processing").sync_moves()
-        except FileNotFoundError:
-            logger.warning("%s: the claim was taken away", claim.id)
-            return False
-        except Unreadable as error:
-            self._spool.give_back(claim, name)
-            self._intake.doubt(str(name.waiting()), error, settings)
-            return False
-        except InvalidJob as error:
-            buried = self._spool.bury("processing", str(claim), str(name.waiting()))
-            logger.warning("no job, now dead/%s: %s", buried, error)
-            return False
-        except OSError as error:  # the job is not to blame
-            self._spool.give_back(claim, name)
-            if error.errno not in platform.FAILING_ERRNOS:
-                raise  # no descriptor left
-            # A bad sector under this file, or a disk that fails: the others get their turn.
-            self._intake.put_off(str(name.waiting()), error)
-            self._hold_off_until = self._monotonic() + TICK
-            return False
-        try:
-            self._executor.start(Run(claim, name, job, changed_at, slot, settings))
-        except NotNow:
-            self._spool.give_back(claim, name)
-            raise
-        attempts = 1 + settings.policy(job).max_retries
-        line = job.command if isinstance(job.command, str) else " ".join(job.command)
-        line = shortened(line, 200)
-        told = f"{claim.id} attempt {claim.attempt} of {attempts}: {line}"
-        logs.tell(claim, "started", told)
-        return True
-
-    def _free_slot(self) -> tuple[int, int]:
-        """Return the number and the lock of a slot that nothing holds, not even a left daemon."""
-        used = {run.claim.slot for run in self._executor.running()}
-        used |= {claim.slot for claim in self._outcomes.claims()}
-        number = 0
-        while True:
-            if str(number) not in used:
-                slot = self._lease.take_slot(str(number))
-                if slot is not None:
-                    return number, slot
-            number += 1
 
     def _end_all(self, error: str) -> None:
-        for run in self._executor.running():
-            self._executor.end(run.claim, error)
+        for claim in self._claiming.runs:
+            self._executor.cancel(claim, error)
 
     # --- record and move --------------------------------------------------------------------------
 
     def _is_busy(self) -> bool:
-        return self._executor.busy() > 0
+        return bool(self._claiming.runs)
 
     def _finish(self) -> None:
-        if self._outcomes.trouble and self._monotonic() < self._hold_off_until:
+        if self._outcomes.trouble and self._claiming.holds_off():
             return
         durability = self._live.current.durability
         for record, name in self._outcomes.finish(durability, busy=self._is_busy()):
@@ -384,7 +317,7 @@ class Worker:
             elif record.state == "pending":
                 self._agenda.rang()
         if self._outcomes.trouble and not self._outcomes.is_writing():
-            self._hold_off_until = self._monotonic() + TICK
+            self._claiming.hold_off()
 
     def _is_done(self) -> bool:
         running = self._is_busy()

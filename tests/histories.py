@@ -90,7 +90,10 @@ class PretendingExecutor:
         self.started: List[str] = []
         self.has_room = True
 
-    def start(self, run) -> None:
+    def capacity(self) -> int:
+        return self._count
+
+    def submit(self, run) -> None:
         if not self.has_room:
             raise NotNow("no room")
         assert len(self.running()) < self._count, "more than count at a time"
@@ -101,14 +104,11 @@ class PretendingExecutor:
     def running(self):
         return (*self._running.values(), *(ended.run for ended in self._ended))
 
-    def busy(self):
-        return len(self.running())
-
-    def ended(self):
+    def outcomes(self):
         ended, self._ended = self._ended, []
         return ended
 
-    def end(self, claim, error: str) -> None:
+    def cancel(self, claim, error: str) -> None:
         self.asked.setdefault(claim, error)
 
     def patience(self):
@@ -153,7 +153,6 @@ class _World:
             self._lease,
             self._executor,
             self,
-            count=history.count,
             drain=history.drain,
             stop_within=history.stop_within,
             clock=clock,

@@ -72,6 +72,12 @@ def job_options(words: str) -> Callable[[_F], _F]:
             help="The wait after attempt n is this to the n; else the setting (2).",
         ),
         click.option("--timeout", metavar="DURATION", help="For one attempt: 90, 10m ..."),
+        click.option(
+            "--needs",
+            multiple=True,
+            metavar="NAME=AMOUNT",
+            help="What it needs, for executors that know of it: gpu=1; repeatable.",
+        ),
         click.option("--cwd", metavar="DIR", help="Where it runs; else where you are."),
         click.option(
             "--env",
@@ -149,6 +155,8 @@ def overriding(options: Dict[str, Any]) -> Dict[str, Any]:
         fields["tags"] = list(options["tags"])
     if options["env"]:
         fields["env"] = given.variables(options["env"])
+    if options["needs"]:
+        fields["needs"] = given.needs(options["needs"])
     if options["backoff_base"] is not None:
         fields["backoff_base"] = _whole(options["backoff_base"])
     if options["timeout"] is not None:

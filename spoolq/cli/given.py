@@ -288,6 +288,23 @@ def variables(assignments: Sequence[str]) -> Dict[str, str]:
     return found
 
 
+def needs(amounts: Sequence[str]) -> Dict[str, float]:
+    """Return what --needs says: amounts by their names.
+
+    Raises:
+        Refused: it is not NAME=AMOUNT.
+    """
+    found: Dict[str, float] = {}
+    for text in amounts:
+        name, _, amount = text.partition("=")
+        try:
+            number = float(amount)
+        except ValueError:
+            raise Refused(f"--needs {text!r} is no NAME=AMOUNT", "--needs gpu=1") from None
+        found[name] = int(number) if number.is_integer() else number
+    return found
+
+
 def split_options(args: Sequence[str], rest: Sequence[str]) -> Tuple[bool, bool]:
     """Say of typed arguments whether a `--` stood before the words, and whether these are JSON."""
     before = args[: len(args) - len(rest)]

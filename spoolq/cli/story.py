@@ -78,6 +78,9 @@ def _what(view: JobView) -> List[Row]:
     if fields.get("tags"):
         rows.append(("tags", tables.tags(view)))
     rows.append(("priority", str(view.name.priority if view.name else view.job.priority)))
+    if "needs" in fields:
+        needs = (f"{name}={amount:g}" for name, amount in fields["needs"].items())
+        rows.append(("needs", escape(", ".join(needs))))
     if "timeout" in fields:
         rows.append(("timeout", f"{spans.length(fields['timeout'])} for an attempt"))
     if "backoff_base" in fields:

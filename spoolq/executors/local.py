@@ -11,15 +11,12 @@ import errno
 import os
 import sys
 import threading
-from datetime import datetime
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 
 from spoolq import lease, logs, platform
-from spoolq.bell import Bell
-from spoolq.executors import Ended, NotNow, Run, spawning
+from spoolq.executors import Context, Ended, Fate, Note, NotNow, Run, spawning
 from spoolq.names import Name
 from spoolq.processes import COOKIE, Ending, Marks, push_on
-from spoolq.spool import SpoolDir
 
 _NO_ROOM = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE} | platform.FULL_ERRNOS
@@ -44,24 +41,27 @@ class _Child:
         self.error: Optional[str] = None
 
 
+OPTIONS: Dict[str, str] = {}
+
+
+def identity(options: Mapping[str, str]) -> Dict[str, str]:
+    """Return nothing: there is one machine."""
+    return {}
+
+
 class LocalExecutor:
-    """Child processes on this machine. Clock and spawner are passed in, for tests."""
+    """Child processes on this machine. The spawner is passed in, for tests."""
 
     def __init__(
-        self,
-        spool: SpoolDir,
-        bell: Bell,
-        environment: Mapping[str, str],
-        clock: Callable[[], datetime],
-        monotonic: Callable[[], float],
-        spawn: Callable[..., spawning.Process] = spawning.start,
+        self, context: Context, spawn: Callable[..., spawning.Process] = spawning.start
     ) -> None:
-        self._logs = spool.dir("logs")
-        self._spool_path = spool.path
-        self._bell = bell
-        self._environment = _encoded(environment)
-        self._clock = clock
-        self._monotonic = monotonic
+        self._logs = context.spool.dir("logs")
+        self._spool_path = context.spool.path
+        self._capacity = context.most or 1
+        self._bell = context.bell
+        self._environment = _encoded(context.environment)
+        self._clock = context.clock
+        self._monotonic = context.monotonic
         self._spawn = spawn
         self._boot = platform.boot_id()
         self._null = os.open(os.devnull, os.O_RDONLY)
@@ -72,7 +72,11 @@ class LocalExecutor:
         self._rang: Set[Name] = set()  # children whose end has rung
         self._next_round = 0.0
 
-    def start(self, run: Run) -> None:
+    def capacity(self) -> int:
+        """Return what was asked for, 1 if nothing was."""
+        return self._capacity
+
+    def submit(self, run: Run) -> None:
         """Start a run; a command that cannot be started has ended at once, with a reason."""
         log_name = logs.log_name(run.claim)
         try:
@@ -108,16 +112,7 @@ class LocalExecutor:
         except (OSError, RuntimeError) as error:  # its end is seen at the next tick then
             logs.logger.warning("%s: its end will not ring: %s", run.claim.id, error)
 
-    def running(self) -> Tuple[Run, ...]:
-        """Return the runs that have not been told as ended."""
-        stillborn = (ended.run for ended in self._stillborn)
-        return (*(child.run for child in self._children.values()), *stillborn)
-
-    def busy(self) -> int:
-        """Return how many those are."""
-        return len(self._children) + len(self._stillborn)
-
-    def ended(self) -> List[Ended]:
+    def outcomes(self) -> List[Ended]:
         """Return what has ended since the last call; pushes timeouts and endings on."""
         ended, self._stillborn = self._stillborn, []
         push_on(child.ending for child in self._children.values() if child.ending is not None)
@@ -136,7 +131,7 @@ class LocalExecutor:
                 ended.append(self._bring_in(child, status))
         return ended
 
-    def end(self, claim: Name, error: str) -> None:
+    def cancel(self, claim: Name, error: str) -> None:
         """Begin to end a run and everything of it; a second call changes nothing."""
         child = self._children.get(claim)
         if child is None or child.ending is not None or child.process.poll() is not None:
@@ -159,6 +154,17 @@ class LocalExecutor:
             if child.run.settings.max_log is not None:
                 waits.append(max(self._next_round - self._monotonic(), 0.0))
         return min(waits, default=None)
+
+    def fate(self, claim: Name, note: Note) -> Fate:
+        """Say OVER: recovery itself ends what is left of a run on this machine, and asks nobody."""
+        return Fate.OVER
+
+    def reattach(self, run: Run, note: Note) -> None:
+        """Do nothing: no run is ever found alive."""
+
+    def close(self) -> None:
+        """Let the one descriptor go."""
+        os.close(self._null)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -222,9 +228,9 @@ class LocalExecutor:
         settings = child.run.settings
         if child.deadline is not None and self._monotonic() >= child.deadline:
             timeout = settings.timeout_of(child.run.job)
-            self.end(child.run.claim, f"timed out after {timeout:g} s")
+            self.cancel(child.run.claim, f"timed out after {timeout:g} s")
         elif settings.max_log is not None and (logs.size(child.log) or 0) > settings.max_log:
-            self.end(child.run.claim, f"printed more than max_log, {settings.max_log} bytes")
+            self.cancel(child.run.claim, f"printed more than max_log, {settings.max_log} bytes")
 
     def _wait_for(self, child: _Child) -> None:
         child.process.wait()
@@ -258,3 +264,8 @@ def _encoded(variables: Mapping[str, str]) -> Dict[Any, Any]:
         return dict(variables)
     how = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
     return {name.encode(*how): value.encode(*how) for name, value in variables.items()}
+
+
+def make(context: Context, options: Mapping[str, str]) -> LocalExecutor:
+    """Make the executor; it has no options."""
+    return LocalExecutor(context)

@@ -130,7 +130,7 @@ def test_a_job_that_kills_its_worker_is_dead_after_all_its_attempts(queue, spool
 
 _DIES = """
 import os, sys
-import spoolq.recovery, spoolq.spool, spoolq.worker
+import spoolq.claiming, spoolq.recovery, spoolq.spool, spoolq.worker
 from spoolq.cli.main import main
 
 def die(*_, **__):
@@ -172,7 +172,7 @@ def test_a_worker_killed_after_the_claim_has_used_up_an_attempt(
     queue, spool, start_worker, tmp_path
 ):
     job_id = queue.enqueue(f"echo run >> {tmp_path}/ran")
-    dies(spool, "spoolq.worker.read_job = die")
+    dies(spool, "spoolq.claiming.read_job = die")
     assert start_worker("--drain").wait(60) == 0
     assert await_state(spool, job_id, "completed").attempt == 2
     assert runs(spool, job_id) == ["worker lost", 0]
@@ -194,7 +194,7 @@ def test_a_recorded_outcome_is_finished_and_does_not_run_again(
 
 def test_who_is_killed_after_a_takeover_leaves_it_to_the_next(queue, spool, start_worker, tmp_path):
     job_id = queue.enqueue(f"echo run >> {tmp_path}/ran", max_retries=1)
-    dies(spool, "spoolq.worker.read_job = die")
+    dies(spool, "spoolq.claiming.read_job = die")
     dies(spool, "spoolq.recovery.Recovery.look = die_if(spoolq.recovery.Recovery.look)")
     (claim,) = claims(spool)
     assert claim.id == job_id

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spoolq.cli import workers
+from spoolq.cli import serving
 from spoolq.errors import StorageFailed
 from tests.conftest import entries, environment, wait_until
 
@@ -249,10 +249,10 @@ def test_a_spool_on_two_filesystems_is_refused(spool):
     spool._dirs["tmp"] = Elsewhere()
     try:
         with pytest.raises(StorageFailed, match="/mnt/spool/tmp is on another filesystem"):
-            workers.require_one_filesystem(spool)
+            serving.require_one_filesystem(spool)
     finally:
         del spool._dirs["tmp"]
-    workers.require_one_filesystem(spool)
+    serving.require_one_filesystem(spool)
 
 
 def test_a_worker_whose_directory_is_removed_ends_its_runs_and_exits_with_1(

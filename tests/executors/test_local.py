@@ -11,7 +11,7 @@ import pytest
 
 from spoolq import config, instants, lease, logs, names, platform
 from spoolq.bell import Bell
-from spoolq.executors import NotNow, Run, spawning
+from spoolq.executors import Context, NotNow, Run, spawning
 from spoolq.executors.local import LocalExecutor
 from spoolq.job import Job
 from spoolq.processes import Marks, find
@@ -36,10 +36,14 @@ class Bench:
         self.bell = Bell()
         self.executor = self.new_executor()
         self.pids = []
+        self._runs = {}
 
     def new_executor(self, spawn=spawning.start, **environment):
         variables = {**os.environ, **environment}
-        return LocalExecutor(self.spool, self.bell, variables, instants.now, time.monotonic, spawn)
+        context = Context(
+            self.spool, self.lease.name, 1, self.bell, variables, instants.now, time.monotonic
+        )
+        return LocalExecutor(context, spawn)
 
     def run(self, command, settings=None, **fields):
         """Make a run, in a slot that nothing holds."""
@@ -58,14 +62,28 @@ class Bench:
 
     def start(self, command, settings=None, **fields):
         run = self.run(command, settings, **fields)
-        self.executor.start(run)
+        self.submit(run)
         return run
+
+    def submit(self, run):
+        self.executor.submit(run)
+        self._runs[run.claim] = run
+
+    def outcomes(self):
+        """Return the ends that are told; a run is told as ended once, and after it began."""
+        ended = self.executor.outcomes()
+        for one in ended:
+            del self._runs[one.run.claim]
+        return ended
+
+    def running(self):
+        return tuple(self._runs.values())
 
     def await_end(self, run):
         """Wait as the worker does and return how the run ended; its slot is let go."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            for ended in self.executor.ended():
+            for ended in self.outcomes():
                 os.close(ended.run.slot)
                 if ended.run == run:
                     return ended
@@ -89,10 +107,10 @@ class Bench:
         return self.log(ended.run)
 
     def close(self):
-        for run in self.executor.running():
-            self.executor.end(run.claim, "the test is over")
-        while self.executor.running():
-            for ended in self.executor.ended():
+        for run in self.running():
+            self.executor.cancel(run.claim, "the test is over")
+        while self.running():
+            for ended in self.outcomes():
                 os.close(ended.run.slot)
             self.bell.wait(self.executor.patience() or 0)
         self.lease.leave()
@@ -160,7 +178,7 @@ def test_a_run_that_prints_nothing_leaves_no_log(bench):
 def test_a_log_can_be_read_while_the_command_runs(bench):
     run = bench.start("echo begun; exec sleep 1000")
     wait_until(lambda: bench.log(run) == "begun\n", "the output")
-    assert bench.executor.running() == (run,)
+    assert bench.running() == (run,)
 
 
 def test_a_log_is_for_its_owner_alone(bench):
@@ -241,18 +259,18 @@ def test_a_signal_is_told(bench):
 def test_the_end_of_a_run_is_told_once(bench):
     run = bench.start("exit 0")
     bench.await_end(run)
-    assert bench.executor.ended() == []
-    assert bench.executor.running() == ()
+    assert bench.outcomes() == []
+    assert bench.running() == ()
 
 
 def test_many_runs_are_told_each_as_it_ends(bench):
     runs = {bench.start(f"exit {code}").claim: code for code in range(20)}
     told = {}
-    while bench.executor.running():
-        for ended in bench.executor.ended():
+    while bench.running():
+        for ended in bench.outcomes():
             told[ended.run.claim] = ended.exit_code
             os.close(ended.run.slot)
-        bench.bell.wait(5 if bench.executor.running() else 0)
+        bench.bell.wait(5 if bench.running() else 0)
     assert told == runs
 
 
@@ -299,7 +317,7 @@ def test_a_directory_that_is_a_file_is_named(bench, tmp_path):
 def test_more_words_than_the_system_takes_are_a_failure_of_the_job(bench):
     run = bench.run(["true", "x" * 100_000])
     run.job.fields["command"] = ["true", *["x" * 100_000] * 40]
-    bench.executor.start(run)
+    bench.submit(run)
     ended = bench.await_end(run)
     assert ended.exit_code == 126
     assert "Argument list too long" in ended.error
@@ -308,10 +326,10 @@ def test_more_words_than_the_system_takes_are_a_failure_of_the_job(bench):
 def test_a_run_that_cannot_start_counts_as_running_until_it_is_told(bench):
     """Else the worker would take its claim for one that it does not know, and recover it."""
     run = bench.start(["/no/such/program"])
-    assert bench.executor.running() == (run,)
+    assert bench.running() == (run,)
     assert bench.executor.patience() == 0
     bench.await_end(run)
-    assert bench.executor.running() == ()
+    assert bench.running() == ()
 
 
 # --- no room --------------------------------------------------------------------------------------
@@ -325,9 +343,9 @@ def test_no_room_for_a_process_is_not_the_jobs_fault(bench, code):
     bench.executor = bench.new_executor(refuse)
     run = bench.run("true")
     with pytest.raises(NotNow):
-        bench.executor.start(run)
-    assert bench.executor.running() == ()
-    assert bench.executor.ended() == []
+        bench.submit(run)
+    assert bench.running() == ()
+    assert bench.outcomes() == []
     assert bench.spool.dir("logs").list() == []
     os.close(run.slot)
 
@@ -339,8 +357,8 @@ def test_no_room_for_a_log_is_not_the_jobs_fault(bench, monkeypatch):
     monkeypatch.setattr(bench.spool.dir("logs"), "create", refuse)
     run = bench.run("true")
     with pytest.raises(NotNow, match="No space left"):
-        bench.executor.start(run)
-    assert bench.executor.running() == ()
+        bench.submit(run)
+    assert bench.running() == ()
     os.close(run.slot)
 
 
@@ -357,23 +375,23 @@ def test_a_full_disk_may_leave_the_slots_file_empty_and_the_command_runs(bench, 
 
 def test_a_run_is_ended_by_term_and_told_with_the_reason(bench):
     run = bench.start("exec sleep 1000")
-    bench.executor.end(run.claim, "cancelled")
+    bench.executor.cancel(run.claim, "cancelled")
     ended = bench.await_end(run)
     assert (ended.exit_code, ended.signal, ended.error) == (None, signal.SIGTERM, "cancelled")
 
 
 def test_the_first_reason_counts(bench):
     run = bench.start("exec sleep 1000")
-    bench.executor.end(run.claim, "interrupted")
-    bench.executor.end(run.claim, "cancelled")
+    bench.executor.cancel(run.claim, "interrupted")
+    bench.executor.cancel(run.claim, "cancelled")
     assert bench.await_end(run).error == "interrupted"
 
 
 def test_to_end_what_has_ended_changes_nothing(bench):
     run = bench.start("exit 0")
     bench.await_end(run)
-    bench.executor.end(run.claim, "cancelled")
-    assert bench.executor.ended() == []
+    bench.executor.cancel(run.claim, "cancelled")
+    assert bench.outcomes() == []
 
 
 def test_a_command_that_has_ended_by_itself_is_told_so_though_nobody_has_looked_yet(bench):
@@ -381,7 +399,7 @@ def test_a_command_that_has_ended_by_itself_is_told_so_though_nobody_has_looked_
     run = bench.start("exit 0")
     pid = bench.executor._children[run.claim].process.pid
     wait_until(lambda: not is_alive(pid), "its end")
-    bench.executor.end(run.claim, "interrupted")
+    bench.executor.cancel(run.claim, "interrupted")
     ended = bench.await_end(run)
     assert (ended.exit_code, ended.error) == (0, None)
 
@@ -393,7 +411,7 @@ def test_a_command_gets_one_term_and_may_tidy_up(bench):
         {"grace": 60},
     )
     wait_until(lambda: bench.log(run) == "ready\n", "the command")
-    bench.executor.end(run.claim, "cancelled")
+    bench.executor.cancel(run.claim, "cancelled")
     ended = bench.await_end(run)
     # Its sleeps are ended as well, each by a TERM of its own.
     assert (ended.exit_code, ended.error) == (7, "cancelled")
@@ -404,7 +422,7 @@ def test_a_command_that_ignores_term_is_killed_after_the_grace(bench):
     run = bench.start("trap '' TERM; echo ready; while :; do sleep 1000; done", {"grace": 0.2})
     wait_until(lambda: bench.log(run) == "ready\n", "the command")
     begun = time.monotonic()
-    bench.executor.end(run.claim, "cancelled")
+    bench.executor.cancel(run.claim, "cancelled")
     ended = bench.await_end(run)
     assert (ended.signal, ended.error) == (signal.SIGKILL, "cancelled")
     assert time.monotonic() - begun >= 0.2
@@ -414,7 +432,7 @@ def test_a_stopped_command_is_continued_to_hear_its_end(bench):
     run = bench.start("kill -STOP $$; exit 9", {"grace": 60})
     pid = bench.executor._children[run.claim].process.pid
     wait_until(lambda: state_of(pid) == "T", "the stop")
-    bench.executor.end(run.claim, "cancelled")
+    bench.executor.cancel(run.claim, "cancelled")
     assert bench.await_end(run).signal == signal.SIGTERM
 
 
@@ -464,7 +482,7 @@ def test_what_a_run_has_left_is_ended_with_it(bench, tmp_path, shed, deaf):
     run = bench.start(command(place, *shed, deaf=deaf), {"grace": 0.2 if deaf else 60})
     child = pid_in(place)
     assert is_alive(child)
-    bench.executor.end(run.claim, "interrupted")
+    bench.executor.cancel(run.claim, "interrupted")
     ended = bench.await_end(run)
     assert not is_alive(child)
     assert ended.error == "interrupted"
@@ -474,28 +492,28 @@ def test_only_what_belongs_to_the_run_is_ended(bench, tmp_path):
     other = bench.start(command(tmp_path / "other"), {"grace": 60})
     run = bench.start(command(tmp_path / "run"), {"grace": 60})
     pids = [pid_in(tmp_path / "other"), pid_in(tmp_path / "run")]
-    bench.executor.end(run.claim, "cancelled")
+    bench.executor.cancel(run.claim, "cancelled")
     bench.await_end(run)
     assert [is_alive(pid) for pid in pids] == [True, False]
-    assert bench.executor.running() == (other,)
+    assert bench.running() == (other,)
 
 
 @pytest.mark.parametrize("leader", [True, False], ids=["its_leader_lives", "its_leader_is_gone"])
 def test_a_run_is_not_over_while_nobody_can_look_for_what_is_left(bench, tmp_path, leader):
     run = bench.start(command(tmp_path / "pid", deaf=True), {"grace": 0.1})
     child = pid_in(tmp_path / "pid")
-    bench.executor.end(run.claim, "cancelled")
+    bench.executor.cancel(run.claim, "cancelled")
     if not leader:
         pid = bench.executor._children[run.claim].process.pid
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not is_alive(pid), "its end")
     with no_descriptor_left():
         for _ in range(3):
-            assert bench.executor.ended() == []
+            assert bench.outcomes() == []
             patience = bench.executor.patience()
             assert patience > 0
             bench.bell.wait(patience)
-    assert bench.executor.running() == (run,)
+    assert bench.running() == (run,)
     assert is_alive(child)
     bench.await_end(run)
     assert not is_alive(child)
@@ -509,7 +527,7 @@ def test_who_waits_for_a_child_that_ignores_term_does_not_spin_when_the_leader_i
     waits = []
     real = bench.bell.wait
     monkeypatch.setattr(bench.bell, "wait", lambda seconds: waits.append(seconds) or real(seconds))
-    bench.executor.end(run.claim, "cancelled")
+    bench.executor.cancel(run.claim, "cancelled")
     assert bench.await_end(run).error == "cancelled"
     assert not is_alive(child)
     assert 1 < len(waits) < 30
@@ -551,10 +569,10 @@ def test_a_run_whose_end_cannot_ring_is_started_and_its_end_is_seen_a_round_late
     with monkeypatch.context() as patch:
         spoil(bench, patch)
         run = bench.start(f"read x < {gate}; exit 3")
-    assert bench.executor.running() == (run,)
-    assert bench.executor.ended() == []
+    assert bench.running() == (run,)
+    assert bench.outcomes() == []
     gate.write_text("go\n")
-    (ended,) = wait_until(bench.executor.ended, "its end")
+    (ended,) = wait_until(bench.outcomes, "its end")
     assert (ended.run, ended.exit_code, ended.error) == (run, 3, None)
     os.close(run.slot)
     assert sorted(os.listdir("/proc/self/fd")) == before
@@ -592,7 +610,7 @@ def test_a_daemon_of_an_older_run_is_not_ended_with_the_next_one(bench, tmp_path
     child = pid_in(tmp_path / "pid")
     try:
         run = bench.start("exec sleep 1000")
-        bench.executor.end(run.claim, "cancelled")
+        bench.executor.cancel(run.claim, "cancelled")
         bench.await_end(run)
         assert is_alive(child)
     finally:
@@ -619,7 +637,7 @@ def test_without_pidfd_the_sleeper_is_woken_by_the_end_and_not_by_time(bench, no
     run = bench.start(f"read x < {gate}")
     gate.write_text("go\n")
     begun = time.monotonic()
-    while not bench.executor.ended():
+    while not bench.outcomes():
         assert time.monotonic() - begun < 30
         bench.bell.wait(60)
     os.close(run.slot)
@@ -628,7 +646,7 @@ def test_without_pidfd_the_sleeper_is_woken_by_the_end_and_not_by_time(bench, no
 def test_without_pidfd_a_run_is_ended_whole(bench, no_pidfd, tmp_path):
     run = bench.start(command(tmp_path / "pid", "session"), {"grace": 60})
     child = pid_in(tmp_path / "pid")
-    bench.executor.end(run.claim, "cancelled")
+    bench.executor.cancel(run.claim, "cancelled")
     assert bench.await_end(run).error == "cancelled"
     assert not is_alive(child)
 
@@ -646,6 +664,6 @@ def test_nothing_of_an_ended_run_can_be_found(bench):
     run = bench.start("sleep 1000 & sleep 1000 & wait", {"grace": 60})
     marks = Marks(str(run.claim))
     wait_until(lambda: len(find(marks)) == 3, "the processes")
-    bench.executor.end(run.claim, "cancelled")
+    bench.executor.cancel(run.claim, "cancelled")
     bench.await_end(run)
     assert find(marks) == []

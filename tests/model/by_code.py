@@ -24,7 +24,7 @@ class Stage:
         self.own = given.worker(spool)
         self.executor = PretendingExecutor(clock, 1)
         self.worker = Worker(
-            spool, self.own, self.executor, self, count=1, clock=clock, monotonic=clock.monotonic
+            spool, self.own, self.executor, self, clock=clock, monotonic=clock.monotonic
         )
         self.dead: Any = None
         self._others: List[Any] = []

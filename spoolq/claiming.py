@@ -1,0 +1,189 @@
+"""From what is due to runs under way, as many as the executor takes.
+
+Nothing that stands in one job's way holds the others up: a claim that cannot become a run goes back
+where it was, and its file waits until it is worth another look.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Callable, Dict, Optional, Tuple
+
+from spoolq import executors, instants, lease, logs, platform
+from spoolq.adoption import Intake, Unreadable, read_job
+from spoolq.agenda import Agenda
+from spoolq.config import Settings
+from spoolq.elsewhere import Alive
+from spoolq.errors import InvalidJob
+from spoolq.executors import Executor, NoRoom, NotNow, Run
+from spoolq.job import CANCELLED
+from spoolq.layout import PAUSED
+from spoolq.locks import let_go
+from spoolq.logs import logger
+from spoolq.names import Name
+from spoolq.outcomes import Outcomes
+from spoolq.spool import SpoolDir
+from spoolq.text import shortened
+
+HOLD_OFF = 1.0  # seconds without claims after what the system refused
+
+
+class Claiming:
+    """The runs of one worker, and how they come about."""
+
+    def __init__(
+        self,
+        spool: SpoolDir,
+        own: lease.Lease,
+        executor: Executor,
+        intake: Intake,
+        agenda: Agenda,
+        outcomes: Outcomes,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._spool = spool
+        self._lease = own
+        self._kind: str = own.card.get("executor", {}).get("name", executors.LOCAL)
+        self._executor = executor
+        self._intake = intake
+        self._agenda = agenda
+        self._outcomes = outcomes
+        self._clock = clock
+        self._monotonic = monotonic
+        self._hold_off_until = 0.0
+        self.runs: Dict[Name, Run] = {}  # submitted, and not heard of as ended
+        self.unsynced = False  # a claim was made since this was last looked at
+
+    def hold_off(self) -> None:
+        """Claim nothing for a second: the system has refused something."""
+        self._hold_off_until = self._monotonic() + HOLD_OFF
+
+    def holds_off(self) -> bool:
+        """Say whether nothing is claimed just now."""
+        return self._monotonic() < self._hold_off_until
+
+    def has_room(self) -> bool:
+        """Say whether the executor takes another run."""
+        return len(self.runs) < self._executor.capacity()
+
+    def refill(self, settings: Settings, may_claim: Callable[[], bool]) -> bool:
+        """Claim and submit what is due; True if the executor takes more, and nothing is."""
+        self._agenda.refresh(settings)
+        if not self.has_room() or self._spool.root.has(PAUSED):
+            return False
+        while self.has_room() and may_claim():
+            found = self._agenda.take()
+            if found is None:
+                return True
+            self._claim(*found, settings)
+        return False
+
+    def take_on(self, alive: Alive, settings: Settings, *, cancel: bool) -> None:
+        """Take a run on that a dead worker has left alive, elsewhere."""
+        number, slot = self._free_slot()
+        run = None
+        try:
+            run = self._taken_on(alive, executors.slot_name(self._kind, number), slot, settings)
+        except (InvalidJob, OSError) as error:  # the next recovery finds it, in whose name it is
+            logger.warning("%s: its run cannot be taken on yet: %s", alive.claim.id, error)
+        finally:
+            if run is None:
+                let_go(slot)
+        if run is None:
+            return
+        self._executor.reattach(run, alive.note)
+        self.runs[run.claim] = run
+        told = "its worker was lost, its run goes on"
+        logger.warning("%s: %s", run.claim.id, told, extra=logs.about(run.claim, "taken on"))
+        if cancel:
+            self._outcomes.cancelling(run.claim.id)
+            self._executor.cancel(run.claim, CANCELLED)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _taken_on(self, alive: Alive, label: str, slot: int, settings: Settings) -> Optional[Run]:
+        """Take over a claim with its run, or return None: another worker was faster.
+
+        CRASH: the note is written before the claim has the name that it tells of, so whoever takes
+        it over in turn finds the run too (test_a_run_is_found_again_after_two_deaths).
+        """
+        wanted = alive.claim._replace(worker=self._lease.name, slot=label)
+        lease.write_note(slot, {**alive.note, "claim": str(wanted)})
+        claim = self._spool.take_over(alive.claim, self._lease.name, label)
+        if claim is None:
+            return None
+        job, created_at = read_job(self._spool.dir("processing"), str(claim), settings)
+        waited = claim.waiting(attempt=max(claim.attempt - 1, 0))
+        return Run(claim, waited, job, created_at, slot, settings)
+
+    def _claim(self, filename: str, name: Name, settings: Settings) -> None:
+        number, slot = self._free_slot()
+        started = False
+        try:
+            stamp = instants.to_stamp(self._clock())
+            label = executors.slot_name(self._kind, number)
+            claim = self._spool.claim(filename, name, stamp, self._lease.name, label)
+            if claim is not None:
+                self.unsynced = True
+                started = self._start(claim, name, slot, settings)
+        except PermissionError as error:  # this file alone: the others get their turn
+            self._intake.put_off(filename, error)
+        finally:
+            if not started:
+                let_go(slot)
+
+    def _start(self, claim: Name, name: Name, slot: int, settings: Settings) -> bool:
+        """Start the run of a claim; where that cannot be, put the file where it belongs."""
+        try:
+            job, changed_at = read_job(self._spool.dir("processing"), str(claim), settings)
+            if settings.sync_claims:
+                self._spool.dir("processing").sync_moves()
+        except FileNotFoundError:
+            logger.warning("%s: the claim was taken away", claim.id)
+            return False
+        except Unreadable as error:
+            self._spool.give_back(claim, name)
+            self._intake.doubt(str(name.waiting()), error, settings)
+            return False
+        except InvalidJob as error:
+            buried = self._spool.bury("processing", str(claim), str(name.waiting()))
+            logger.warning("no job, now dead/%s: %s", buried, error)
+            return False
+        except OSError as error:  # the job is not to blame
+            self._spool.give_back(claim, name)
+            if error.errno not in platform.FAILING_ERRNOS:
+                raise  # no descriptor left
+            # A bad sector under this file, or a disk that fails: the others get their turn.
+            self._intake.put_off(str(name.waiting()), error)
+            self.hold_off()
+            return False
+        run = Run(claim, name, job, changed_at, slot, settings)
+        try:
+            self._executor.submit(run)
+        except NoRoom as error:
+            self._spool.give_back(claim, name)
+            self._intake.put_off(str(name.waiting()), error)
+            return False
+        except NotNow:
+            self._spool.give_back(claim, name)
+            raise
+        self.runs[claim] = run
+        attempts = 1 + settings.policy(job).max_retries
+        line = job.command if isinstance(job.command, str) else " ".join(job.command)
+        line = shortened(line, 200)
+        told = f"{claim.id} attempt {claim.attempt} of {attempts}: {line}"
+        logs.tell(claim, "started", told)
+        return True
+
+    def _free_slot(self) -> Tuple[int, int]:
+        """Return the number and the lock of a slot that nothing holds, not even a left daemon."""
+        used = {claim.slot for claim in self.runs} | {c.slot for c in self._outcomes.claims()}
+        number = 0
+        while True:
+            label = executors.slot_name(self._kind, number)
+            if label not in used:
+                slot: Optional[int] = self._lease.take_slot(label)
+                if slot is not None:
+                    return number, slot
+            number += 1

@@ -1,0 +1,167 @@
+"""Being a worker: everything that one is made of is put together here."""
+
+from __future__ import annotations
+
+import gc
+import math
+import signal
+import time
+from typing import Any, Dict, List, Mapping, Optional
+
+from spoolq import api, config, instants
+from spoolq.errors import StorageFailed
+from spoolq.spool import SpoolDir
+
+
+def serve(
+    spool: api.Spool,
+    *,
+    count: Optional[int],
+    drain: bool = False,
+    stop_within: float = math.inf,
+    verbose: bool = False,
+    as_json: bool = False,
+    kind: str = "local",
+    options: Optional[Mapping[str, str]] = None,
+) -> None:
+    """Be a worker until stopped.
+
+    Args:
+        count: how many runs at a time, at most; None: as many as the executor takes.
+        kind: which executor.
+        options: what it is told.
+
+    Raises:
+        BadInput: there is no such executor, or it has no such option.
+        UnsafeSpool: others could put commands here.
+        InvalidSetting: config.json is wrong.
+        StorageFailed: tmp/ or a state is on another filesystem.
+        WorkerLost: the worker's directory was removed; its runs have been ended.
+    """
+    from spoolq import executors, lease, logs, notify, trust
+    from spoolq.bell import Bell
+    from spoolq.executors import choosing
+    from spoolq.layout import DIRECTORIES
+    from spoolq.outcomes import PACE
+    from spoolq.scribe import Scribe
+    from spoolq.watcher import Watcher
+    from spoolq.worker import Worker
+
+    factory, options = choosing.find(kind), dict(options or {})
+    choosing.known_options(kind, factory, options)
+    settings = config.read(spool.dir.config_bytes())[0]
+    trust.require_safe(spool.path, DIRECTORIES, settings.group, spool.dir.root.stat())
+    require_one_filesystem(spool.dir)
+    journal = config.environment().get("JOURNAL_STREAM")
+    logs.configure(verbose=verbose, as_json=as_json, journal=journal)
+    tell = notify.teller(config.environment())
+    bell = Bell()
+    stops = Signals()
+    bell.rings_on_signals()
+    watcher = Watcher(spool.dir.dir("pending").path, bell.ring, bell.tell)
+    card: Dict[str, Any] = {"started_at": instants.to_rfc3339(instants.now())}
+    if kind == executors.LOCAL or count is not None:
+        card["count"] = count or 1
+    if kind != executors.LOCAL:
+        card["executor"] = {"name": kind, **factory.identity(options)}
+    own = lease.Lease.start(spool.dir, card)
+    scribe = executor = None
+    try:
+        scribe = Scribe(bell.wake)
+        environment = notify.without(config.environment())
+        executor = factory.make(
+            executors.Context(
+                spool.dir, own.name, count, bell, environment, instants.now, time.monotonic
+            ),
+            options,
+        )
+
+        def each_second() -> None:
+            watcher.check()
+            tell(notify.ALIVE)
+
+        working = Worker(
+            spool.dir,
+            own,
+            executor,
+            bell,
+            drain=drain,
+            stop_within=stop_within,
+            monotonic=time.monotonic,
+            each_second=each_second,
+            watch=watcher.start,
+            write=scribe,
+            pace=PACE,
+        )
+        told = f"{executor.capacity()} at a time" if kind == executors.LOCAL else f"by {kind}"
+        logs.logger.info("worker %s on %s: %s", own.name, spool.path, told)
+        stops.go_to(working)
+        tell(notify.READY)
+        gc.freeze()  # what stays for ever need not be looked through again and again
+        working.run()
+        logs.logger.info("worker %s leaves", own.name)
+    finally:
+        stops.ignore()
+        tell(notify.STOPPING)
+        if scribe is not None:
+            scribe.close()
+        if executor is not None:
+            executor.close()
+        own.leave()
+        watcher.stop()
+
+
+class Signals:
+    """Signals to stop, from before the worker can be seen: none is lost, none kills it."""
+
+    def __init__(self) -> None:
+        self._worker: Any = None
+        self._early = False
+        self._heeded: List[int] = []
+        for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK"):
+            number = getattr(signal, name, None)
+            if number is None:
+                continue
+            if name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup asks for that
+            signal.signal(number, self._handle)
+            self._heeded.append(number)
+        if hasattr(signal, "SIGCHLD"):
+            # Ignored, as some parents leave it, the kernel keeps no exit code: every run would
+            # seem to have succeeded (test_a_worker_whose_parent_ignored_sigchld_sees_exit_codes).
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+    def go_to(self, worker: Any) -> None:
+        """Let signals reach the worker, and the one that came before it was there."""
+        self._worker = worker
+        if self._early:
+            worker.signalled()
+
+    def ignore(self) -> None:
+        """Heed no more: the worker leaves, and the interpreter's end must not become a kill."""
+        for number in self._heeded:
+            signal.signal(number, signal.SIG_IGN)
+
+    def _handle(self, *_: object) -> None:
+        if self._worker is None:
+            self._early = True
+        else:
+            self._worker.signalled()
+
+
+def require_one_filesystem(spool: SpoolDir) -> None:
+    """Refuse a spool whose directories are on several filesystems: nothing can be renamed then.
+
+    Raises:
+        StorageFailed: one is elsewhere.
+    """
+    from spoolq.layout import DIRECTORIES
+
+    device = spool.dir("pending").stat().st_dev
+    for name in DIRECTORIES:
+        directory = spool.dir(name)
+        if directory.stat().st_dev != device:
+            raise StorageFailed(
+                f"{directory.path} is on another filesystem than pending/, so no job could move",
+                hint="the whole spool has to be on one filesystem",
+            )

@@ -14,9 +14,9 @@ import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 
 from spoolq import lease, logs, platform
-from spoolq.executors import Context, Ended, Fate, Note, NotNow, Run, spawning
+from spoolq.executors import Context, Ended, Fate, Note, NotNow, Run, command, spawning
 from spoolq.names import Name
-from spoolq.processes import COOKIE, Ending, Marks, push_on
+from spoolq.processes import Ending, Marks, push_on
 
 _NO_ROOM = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE} | platform.FULL_ERRNOS
@@ -86,8 +86,8 @@ class LocalExecutor:
             raise NotNow(f"no log can be made: {error.strerror}") from error
         try:
             process = self._spawn(
-                self._words(run),
-                self._variables(run),
+                command.words(run),
+                {**self._environment, **_encoded(command.variables(run, self._spool_path))},
                 stdin=self._null,
                 output=log,
                 inherit=run.slot,
@@ -195,24 +195,6 @@ class LocalExecutor:
             os.close(pidfd)
             raise
         child.pidfd = pidfd
-
-    def _words(self, run: Run) -> List[str]:
-        command = run.job.command
-        if isinstance(command, str):
-            return platform.shell_command(command, run.settings.shell)
-        return command
-
-    def _variables(self, run: Run) -> Dict[Any, Any]:
-        claim = run.claim
-        own = {
-            **run.job.fields.get("env", {}),
-            "SPOOLQ_JOB_ID": claim.id,
-            "SPOOLQ_ATTEMPT": str(claim.attempt),
-            "SPOOLQ_SPOOL": self._spool_path,
-            "SPOOLQ_WORKER": claim.worker or "",
-            COOKIE: str(claim),
-        }
-        return {**self._environment, **_encoded(own)}
 
     def _failed_to_start(self, run: Run, error: Exception) -> Ended:
         code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE

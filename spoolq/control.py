@@ -14,6 +14,7 @@ from typing import Callable, Iterable, Iterator, List, Optional
 
 from spoolq import instants, lease, locks, names, views
 from spoolq.errors import BadInput, Busy, InvalidJob, NotFound, OutcomeUnknown, WrongState
+from spoolq.executors import kind_of
 from spoolq.job import CANCELLED, Entry, next_place
 from spoolq.layout import PAUSED, storage_error, translated
 from spoolq.names import Name
@@ -141,7 +142,8 @@ def _ask_its_worker(spool: SpoolDir, view: JobView, clock: Clock) -> None:
     if claim is None or claim.worker is None:
         time.sleep(_POLL)  # a stray file: a worker puts it back
         return
-    if lease.probe(spool, claim.worker) != "held":
+    is_elsewhere = kind_of(claim.slot) and spool.dir("workers").has(claim.worker)
+    if not is_elsewhere and lease.probe(spool, claim.worker) != "held":
         recover_now(spool, clock)
         time.sleep(_POLL)  # what is left of its run may be waited for
         return

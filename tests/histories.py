@@ -20,6 +20,8 @@ Steps, one a line (times in seconds from the start of the history):
     disk full | disk well | disk unsynced        outcomes cannot be written, or only not synced
     disk unreadable                              claimed files cannot be opened
     system full | system well                    no process can be started, or again
+    lacks a b | lacks                            what these jobs need is not free just now
+    capacity 3                                   the executor takes so many from now on
     other claims a | other dies | other moves a completed
     claimed unknowingly a                        a claim in the worker's name that it did not see
     odd log a                                    a link to nowhere takes the place of its log
@@ -46,7 +48,7 @@ from urllib.parse import unquote
 
 from spoolq import config, instants, lease, logs, names
 from spoolq.errors import WorkerLost
-from spoolq.executors import Ended, NotNow
+from spoolq.executors import Ended, NoRoom, NotNow
 from spoolq.job import Job
 from spoolq.layout import STATES
 from spoolq.worker import Worker
@@ -83,20 +85,23 @@ class PretendingExecutor:
 
     def __init__(self, clock, count: int) -> None:
         self._clock = clock
-        self._count = count
+        self.takes = count
         self._running: Dict[Any, Any] = {}
         self._ended: List[Ended] = []
         self.asked: Dict[Any, str] = {}
         self.started: List[str] = []
         self.has_room = True
+        self.lacks: List[str] = []
 
     def capacity(self) -> int:
-        return self._count
+        return self.takes
 
     def submit(self, run) -> None:
         if not self.has_room:
             raise NotNow("no room")
-        assert len(self.running()) < self._count, "more than count at a time"
+        if run.claim.id in self.lacks:
+            raise NoRoom("no gpu is free")
+        assert len(self.running()) < self.takes, "more at a time than it takes"
         assert run.claim.id not in {other.claim.id for other in self.running()}, "twice at a time"
         self._running[run.claim] = run
         self.started.append(run.claim.id)
@@ -295,6 +300,13 @@ class _World:
 
     def _do_system(self, rest: str) -> None:
         self._executor.has_room = rest == "well"
+
+    def _do_lacks(self, rest: str) -> None:
+        self._executor.lacks = rest.split()
+
+    def _do_capacity(self, rest: str) -> None:
+        self._executor.takes = int(rest)
+        self.ring()
 
     def _do_other(self, rest: str) -> None:
         what, *words = rest.split()

@@ -73,6 +73,61 @@ def test_the_watch_on_arrivals(history, spool, clock):
     replay(history, spool, clock)
 
 
+@table(
+    a_job_whose_needs_are_not_free_holds_up_none_behind_it=H("""
+        enqueue a priority=9
+        enqueue b
+        lacks a
+        start
+        started b
+        see pending a.a0+0 | processing b.a1+0
+        """),
+    it_runs_when_they_are_free=H("""
+        enqueue a
+        lacks a
+        start
+        started
+        advance 3
+        started
+        lacks
+        advance 3
+        started a
+        """),
+    a_drain_waits_for_it=H(
+        """
+        enqueue a
+        enqueue b
+        lacks a
+        start
+        end b 0
+        advance 2
+        stays
+        lacks
+        advance 2
+        end a 0
+        left
+        """,
+        drain=True,
+    ),
+    no_more_are_claimed_than_the_executor_takes=H("""
+        enqueue a
+        enqueue b
+        enqueue c
+        started a
+        capacity 2
+        advance 1.1
+        started a b
+        see pending c.a0+0 | processing a.a1+0 b.a1+1
+        capacity 0
+        end a 0
+        advance 2
+        started a b
+        """),
+)
+def test_the_room_that_an_executor_has(history, spool, clock):
+    replay(history, spool, clock)
+
+
 def test_what_arrives_while_the_watch_begins_is_found(spool, clock):
     replay(H("watches 0\nstarted a", at_watch="enqueue a"), spool, clock)
 

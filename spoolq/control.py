@@ -29,7 +29,8 @@ _SILENCE = 1.0  # seconds after which a person is told what is waited for
 
 
 @contextmanager
-def _worker_for_a_moment(spool: SpoolDir) -> Iterator[lease.Lease]:
+def worker_for_a_moment(spool: SpoolDir) -> Iterator[lease.Lease]:
+    """Be a worker without jobs of its own, as who claims a job to change it has to be."""
     own = lease.Lease.start(spool, {"count": 0})
     try:
         yield own
@@ -87,7 +88,7 @@ def _cancel_waiting(spool: SpoolDir, view: JobView, clock: Clock) -> None:
         raise WrongState(
             f"{view.filename} is not a job yet", where=view.path, hint=f"rm {view.path}"
         )
-    with _worker_for_a_moment(spool) as own, translated(spool.path):
+    with worker_for_a_moment(spool) as own, translated(spool.path):
         claim = spool.claim_to_change(view.state, view.filename, view.name, own.name)
         if claim is None:
             return  # it moved on; the caller looks again
@@ -167,7 +168,7 @@ def recover_now(
     """
     settings = views.settings_of(spool)[0]
     settings = settings._replace(orphans=orphans or settings.orphans)
-    with _worker_for_a_moment(spool) as own, translated(spool.path):
+    with worker_for_a_moment(spool) as own, translated(spool.path):
         recovery = Recovery(spool, own, clock, time.monotonic)
         taken = recovery.look(settings, set())
         deadline = time.monotonic() + settings.grace + _SILENCE

@@ -19,6 +19,8 @@ from spoolq import instants
 SUFFIX = ".json"
 MAX_ATTEMPT = 999_999
 MAX_ID = 64
+#: The time of a job that is held: the last day of time.
+HELD = "99991231T000000000000Z"
 
 _STAMP = (
     r"(?!0000)\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3])[0-5]\d[0-5]\d\d{6}Z"
@@ -84,6 +86,11 @@ def id_in(filename: str) -> str:
     if len(parts) < 5 or len(parts[0]) != instants.STAMP_WIDTH or parts[-1] != "json":
         return ""
     return parts[3].partition("@")[0]
+
+
+def is_held(stamp: str) -> bool:
+    """Say whether a waiting job's time is the last day of time: it waits until it is released."""
+    return stamp.startswith(HELD[:8])
 
 
 def is_job(filename: str) -> bool:

@@ -373,10 +373,10 @@ class SpoolDir(Layout):
         return self._move_on("failed", filename, "pending", name.waiting())
 
     def requeue(
-        self, state: str, filename: str, name: Name, stamp: str, attempt: int
+        self, state: str, filename: str, name: Name, stamp: str, attempt: int, into: str = "pending"
     ) -> Optional[Name]:
-        """Let a failed or dead job run again, not before `stamp`; None if it is gone."""
-        return self._move_on(state, filename, "pending", name.waiting(stamp=stamp, attempt=attempt))
+        """Let a job run again, or in another turn, not before `stamp`; None if it is gone."""
+        return self._move_on(state, filename, into, name.waiting(stamp=stamp, attempt=attempt))
 
     def remove(self, state: str, filename: str) -> bool:
         """Remove an ended job for good; False if it is gone already."""

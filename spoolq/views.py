@@ -95,6 +95,7 @@ class JobView(NamedTuple):
             "created_at": instants.to_rfc3339(self.created_at),
             "updated_at": instants.to_rfc3339(self.changed_at),
             "not_before": instants.to_rfc3339(not_before) if not_before else None,
+            "held": not_before is not None and names.is_held(instants.to_stamp(not_before)),
             "exit_code": run.get("exit_code"),
             "signal": run.get("signal"),
             "error": self.error,

@@ -59,6 +59,7 @@ def job_options(words: str) -> Callable[[_F], _F]:
         click.option("--priority", type=Whole(0, 9), metavar="0-9", help="9 goes first; else 5."),
         click.option("--at", metavar="TIME", help="Not before: 18:00, 'tomorrow 06:00' ..."),
         click.option("--in", "in_", metavar="DURATION", help="Not before: 90, 10m, 1h30m ..."),
+        click.option("--hold", is_flag=True, help="Wait until it is released."),
         click.option(
             "--max-retries",
             type=Whole(0, 100_000),
@@ -162,8 +163,9 @@ def overriding(options: Dict[str, Any]) -> Dict[str, Any]:
     if options["timeout"] is not None:
         with typed("--timeout"):
             fields["timeout"] = _whole(times.duration(options["timeout"]))
-    if options["at"] is not None and options["in_"] is not None:
-        raise Refused("--at and --in both say when", "give one of them")
+    said = [f"--{key.strip('_')}" for key in ("at", "in_", "hold") if options[key]]
+    if len(said) > 1:
+        raise Refused(f"{' and '.join(said)} both say when", "give one of them")
     now = instants.now()
     when = None
     if options["at"] is not None:
@@ -172,6 +174,8 @@ def overriding(options: Dict[str, Any]) -> Dict[str, Any]:
     elif options["in_"] is not None:
         with typed("--in"):
             when = instants.later(now, times.duration(options["in_"]))
+    if options["hold"]:
+        fields["run_at"] = instants.stamp_to_rfc3339(names.HELD)
     if when is not None:
         fields["run_at"] = instants.to_rfc3339(when)
         render.say(f"not before {times.echoed(when, now)}")

@@ -22,6 +22,7 @@ READER_GONE = 141  # 128 + SIGPIPE, as if it had ended us
 
 _SECTIONS = (
     ("Jobs", ("enqueue", "run", "list", "show", "logs", "wait", "cancel", "retry", "dlq")),
+    ("Jobs that wait", ("hold", "release", "set", "edit")),
     ("Workers", ("worker", "pause", "resume")),
     (
         "The spool",
@@ -39,6 +40,10 @@ _VERBS: Lazy = {
     "cancel": ("jobs:cancel", "Cancel jobs that wait or run."),
     "retry": ("jobs:retry", "Run failed jobs now, or dead ones anew."),
     "dlq": ("dlq:dlq", "The dead letter queue: what failed for good."),
+    "hold": ("changing:hold", "Let waiting jobs wait until they are released."),
+    "release": ("changing:release", "Let held jobs fall due."),
+    "set": ("changing:set_field", "Change one field of a waiting job."),
+    "edit": ("changing:edit", "Change a waiting job in your editor."),
     "worker": ("workers:worker", "Run jobs, and see or stop who does."),
     "pause": ("settings:pause", "Let workers take nothing new."),
     "resume": ("settings:resume", "Let workers go on."),

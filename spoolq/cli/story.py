@@ -11,7 +11,7 @@ import os
 from datetime import datetime
 from typing import Any, List, Optional, Sequence, Tuple
 
-from spoolq import api, instants, job, logs, spans
+from spoolq import api, instants, job, logs, names, spans
 from spoolq.cli import columns, render, tables, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.render import escape
@@ -168,6 +168,8 @@ def what_next(spool: api.Spool, view: JobView, now: datetime) -> str:
     if view.name is None:
         return "the next worker that looks takes it in"
     which = f"attempt {view.attempts + 1} of {1 + view.max_retries}"
+    if names.is_held(view.name.stamp):
+        return f"{which}, when it is released:  spoolq release {_shell(view.id)}"
     wait = (view.name.at - now).total_seconds()
     if wait > 0:
         which += f" {times.until(view.name.at, now)}, at {times.spelled(view.name.at)}"

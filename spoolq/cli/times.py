@@ -17,7 +17,7 @@ import math
 import re
 from datetime import datetime, time, timedelta, timezone
 
-from spoolq import instants, spans
+from spoolq import instants, names, spans
 from spoolq.errors import InvalidTime
 
 FIRST_EPOCH = 10**8
@@ -134,7 +134,9 @@ def ago(when: datetime, now: datetime) -> str:
 
 
 def until(when: datetime, now: datetime) -> str:
-    """Return how far away an instant is, in at most two units: now, in 3 s, in 2 h 05 m."""
+    """Return how far away an instant is, in at most two units: now, in 3 s, in 2 h 05 m; held."""
+    if names.is_held(instants.to_stamp(when)):
+        return "held"
     seconds = (when - now).total_seconds()
     if seconds <= 0:
         return "now"

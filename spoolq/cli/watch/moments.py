@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Iterable, Optional
 
-from spoolq import spans
+from spoolq import instants, names, spans
 from spoolq.cli.watch.scene import Row
+
+_HELD = instants.from_stamp(names.HELD).timestamp()
 
 
 def of_row(row: Row, now: float, *, brief: bool = False) -> str:
@@ -17,6 +19,8 @@ def of_row(row: Row, now: float, *, brief: bool = False) -> str:
         return spans.brief(now - row.at) if brief else spans.whole(now - row.at)
     if row.kind in ("next", "retries"):
         left = row.at - now
+        if row.at >= _HELD:
+            return "held"
         if left <= 0:
             return "due" if row.kind == "next" else "now"
         return (
@@ -42,7 +46,7 @@ def _lasts(row: Row, now: float) -> Optional[float]:
         return None
     age = now - row.at
     if row.kind in ("next", "retries"):
-        if age >= 0:
+        if age >= 0 or row.at >= _HELD:
             return None
         return 1.0 if age > -3_600 else 60.0
     fine = 3_600 if row.kind == "running" else 60

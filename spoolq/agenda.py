@@ -180,7 +180,8 @@ class Agenda:
         if name is None:
             return
         if name.stamp > now:
-            self.add_retry(name.stamp)
+            if not names.is_held(name.stamp):  # nothing waits for that one, not even a drain
+                self.add_retry(name.stamp)
             return
         try:
             promoted = self._spool.promote(filename, name)

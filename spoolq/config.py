@@ -47,6 +47,8 @@ class Settings(NamedTuple):
             job.fields.get("backoff_base", self.backoff_base),
             self.backoff_max,
             self.backoff_jitter,
+            job.fields.get("dead_on"),
+            job.fields.get("retry_on"),
         )
 
     def timeout_of(self, job: Job) -> Optional[float]:

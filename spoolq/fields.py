@@ -136,6 +136,22 @@ def _check_tags(value: Any) -> None:
         _check_text(tag, "a tag", 64, index)
 
 
+def _check_codes(value: Any) -> None:
+    if not isinstance(value, list) or not 1 <= len(value) <= 256:
+        raise _Bad("must be a list of 1 to 256 exit codes")
+    for index, code in enumerate(value):
+        try:
+            check_number(code, 0, 255, whole=True)
+        except _Bad as error:
+            raise _Bad(str(error), index) from None
+
+
+def _codes(meaning: str) -> Field:
+    code = {"type": "integer", "minimum": 0, "maximum": 255}
+    schema = {"type": "array", "minItems": 1, "maxItems": 256, "items": code}
+    return Field(_check_codes, schema, meaning)
+
+
 def _check_needs(value: Any) -> None:
     if not isinstance(value, dict) or not 1 <= len(value) <= 16:
         raise _Bad("must be an object of 1 to 16 names and amounts")
@@ -154,7 +170,7 @@ def _check_history(value: Any) -> None:
     for index, entry in enumerate(value):
         if not isinstance(entry, dict):
             raise _Bad(f"every entry must be an object, not {_kind(entry)}", index)
-        for key in ("started_at", "finished_at", "not_before"):
+        for key in ("started_at", "finished_at", "not_before", "retry_at"):
             if key in entry:
                 try:
                     _check_rfc3339(entry[key])
@@ -166,6 +182,9 @@ def _check_history(value: Any) -> None:
                     check_number(entry[key], -math.inf, math.inf, whole=True)
                 except _Bad as error:
                     raise _Bad(str(error), index, key) from None
+        for key in ("success", "deferred"):
+            if key in entry and not isinstance(entry[key], bool):
+                raise _Bad(f"must be true or false, not {_kind(entry[key])}", index, key)
         for key in ("worker", "error", "output"):
             if key in entry and not isinstance(entry[key], str):
                 raise _Bad(f"must be text, not {_kind(entry[key])}", index, key)
@@ -229,6 +248,9 @@ FIELDS: Dict[str, Field] = {
         {"type": "array", "maxItems": 64, "items": {**_NO_NUL, "maxLength": 64}},
         "for people, and for choosing jobs",
     ),
+    "success_on": _codes("exit codes that are a success, besides 0"),
+    "retry_on": _codes("a run that ends with another exit code is the last"),
+    "dead_on": _codes("a run that ends with one of these exit codes is the last"),
     "needs": Field(
         _check_needs,
         {
@@ -253,6 +275,9 @@ FIELDS: Dict[str, Field] = {
                     "started_at": _RFC,
                     "finished_at": _RFC,
                     "not_before": _RFC,
+                    "retry_at": _RFC,
+                    "success": {"type": "boolean"},
+                    "deferred": {"type": "boolean"},
                     "exit_code": {"type": "integer"},
                     "signal": {"type": "integer"},
                     "error": {"type": "string"},

@@ -7,7 +7,7 @@ configuration acts on waiting jobs. The rules of the fields are in `fields`.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from spoolq import instants, strictjson
 from spoolq.errors import InvalidJob
@@ -25,6 +25,8 @@ DERIVED = ("state", "attempts", "not_before", "updated_at")
 CANCELLED = "cancelled"
 INTERRUPTED = "interrupted"
 LOST = "worker lost"
+TEMPFAIL = 75  #: EX_TEMPFAIL of sysexits.h: try again later
+MOST_DEFERRED = 100  # runs of a job that use no attempt, so that it ends one day
 _WRONG = {"error", "signal"}
 _MOST_OF_A_CHAR = 12  # bytes that it takes when it is escaped
 
@@ -179,17 +181,42 @@ def read_instant(value: str | float) -> datetime:
 
 
 class Policy(NamedTuple):
-    """The numbers that decide on a retry; durations in seconds."""
+    """What decides on a retry; durations in seconds.
+
+    `dead_on` and `retry_on` are exit codes, None where the job names none.
+    """
 
     max_retries: int
     backoff_base: float
     backoff_max: float
     backoff_jitter: float
+    dead_on: Optional[Sequence[int]] = None
+    retry_on: Optional[Sequence[int]] = None
 
 
 def succeeded(entry: Entry) -> bool:
     """Say whether a recorded run was a success."""
-    return entry.get("exit_code") == 0 and "error" not in entry
+    good = entry.get("exit_code") == 0 or entry.get("success", False)
+    return bool(good) and "error" not in entry
+
+
+def judge(entry: Entry, job: Job) -> None:
+    """Say in the entry of a run whether an exit code other than 0 is a success of its job."""
+    code = entry.get("exit_code")
+    if code and "error" not in entry and code in job.fields.get("success_on", ()):
+        entry["success"] = True
+
+
+def wish(entry: Entry, job: Job, retry_at: datetime) -> None:
+    """Say in the entry of a failed run when it wants to be tried again.
+
+    Exit code 75 says that the job could not even try: that uses no attempt, MOST_DEFERRED times.
+    """
+    entry["retry_at"] = instants.to_rfc3339(retry_at)
+    if entry.get("exit_code") == TEMPFAIL:
+        deferred = sum(1 for run in job.history if run.get("deferred"))
+        if deferred < MOST_DEFERRED:
+            entry["deferred"] = True
 
 
 def ran(entry: Entry) -> bool:
@@ -209,7 +236,8 @@ def ended(entry: Entry) -> str:
 
 def went_wrong(entry: Entry) -> Optional[str]:
     """Return what went wrong in a recorded run, in words; None where nothing did."""
-    return None if entry.get("exit_code", 0) == 0 and not entry.keys() & _WRONG else ended(entry)
+    good = entry.get("exit_code", 0) == 0 or entry.get("success", False)
+    return None if good and not entry.keys() & _WRONG else ended(entry)
 
 
 def backoff(attempt: int, policy: Policy, chance: float) -> float:
@@ -242,7 +270,22 @@ def next_place(
     if error == INTERRUPTED:
         waited = entry.get("not_before", entry["started_at"])
         return "pending", instants.from_rfc3339(waited), max(attempt - 1, 0)
-    if attempt > policy.max_retries:
+    wished = entry.get("retry_at")
+    if entry.get("deferred") and wished is not None:
+        return "failed", instants.from_rfc3339(wished), max(attempt - 1, 0)
+    if attempt > policy.max_retries or _is_last(entry, policy):
         return "dead", finished_at, attempt
+    if wished is not None:
+        return "failed", instants.from_rfc3339(wished), attempt
     wait = 0.0 if error == LOST else backoff(attempt, policy, chance)
     return "failed", instants.later(finished_at, wait), attempt
+
+
+def _is_last(entry: Entry, policy: Policy) -> bool:
+    """Say whether a run's exit code rules out another; how spoolq ended a run never does."""
+    code = entry.get("exit_code")
+    if code is None or "error" in entry:
+        return False
+    if policy.dead_on is not None and code in policy.dead_on:
+        return True
+    return policy.retry_on is not None and code not in policy.retry_on

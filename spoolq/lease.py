@@ -153,12 +153,8 @@ class Lease:
         return descriptor if taken else None
 
     def requests(self) -> List[str]:
-        """Return what others ask of this worker: stop, stop.now, cancel.ID."""
-        return [
-            entry
-            for entry in self.dir.list()
-            if entry in ("stop", "stop.now") or entry.startswith("cancel.")
-        ]
+        """Return what others ask of this worker."""
+        return list(filter(is_request, self.dir.list()))
 
     def leave(self) -> None:
         """Stop being a worker: remove the directory, then let its lock go.
@@ -174,6 +170,11 @@ class Lease:
         finally:
             os.close(self._lock)
             self.dir.close()
+
+
+def is_request(entry: str) -> bool:
+    """Say whether a file in a worker's directory asks it for something."""
+    return entry in ("stop", "stop.now") or entry.startswith("cancel.")
 
 
 def open_own(directory: Dir, name: str, *, strict: bool = False) -> int:

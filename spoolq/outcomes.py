@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
-from spoolq import instants, lease, logs
+from spoolq import instants, lease, logs, wishes
 from spoolq.config import Settings
 from spoolq.errors import WorkerLost
 from spoolq.executors import Ended
-from spoolq.job import INTERRUPTED, Entry, next_place, succeeded
+from spoolq.job import INTERRUPTED, Entry, judge, next_place, succeeded, wish
 from spoolq.layout import words
 from spoolq.locks import let_go
 from spoolq.logs import logger
@@ -289,9 +289,14 @@ class Outcomes:
             "error": ended.error,
         }
         entry.update({key: value for key, value in facts.items() if value is not None})
+        judge(entry, ended.run.job)
         if ended.error == INTERRUPTED:
             entry["not_before"] = instants.stamp_to_rfc3339(ended.run.waited.stamp)
         elif not succeeded(entry):
+            if ended.error is None:
+                wished = wishes.retry_at(self._lease.dir, claim, ended.finished_at)
+                if wished is not None:
+                    wish(entry, ended.run.job, wished)
             output = logs.tail(self._spool.dir("logs"), logs.log_name(claim), OUTPUT_KEPT)
             if output:
                 entry["output"] = output

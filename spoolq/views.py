@@ -11,7 +11,7 @@ import os
 from datetime import datetime
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from spoolq import config, instants, lease, names
+from spoolq import config, instants, lease, names, wishes
 from spoolq.config import Settings
 from spoolq.errors import Ambiguous, BadInput, InvalidJob, InvalidSetting, NotFound
 from spoolq.fsio import Dir
@@ -19,6 +19,7 @@ from spoolq.job import MAX_FILE, MAX_GIVEN, Entry, Job, went_wrong
 from spoolq.layout import LOOK_ORDER, PAUSED, STATES, translated
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
+from spoolq.wishes import Progress
 
 LAST = ".last"  # in tmp/: the id that was enqueued last
 
@@ -40,6 +41,7 @@ class JobView(NamedTuple):
     changed_at: datetime
     written_at: datetime
     settings: Settings
+    progress: Optional[Progress] = None  # of a run that tells of it
 
     @property
     def id(self) -> str:
@@ -99,6 +101,7 @@ class JobView(NamedTuple):
             "exit_code": run.get("exit_code"),
             "signal": run.get("signal"),
             "error": self.error,
+            "progress": self.progress.as_dict() if self.progress else None,
             "worker": self.name.worker if self.name else None,
             "file": self.path,
         }
@@ -179,16 +182,18 @@ def look(spool: SpoolDir, state: str, filename: str, settings: Settings) -> Opti
         problem = error
     except OSError as error:
         problem = InvalidJob(f"cannot be read: {error.strerror}")
+    name = names.parse(filename)
     return JobView(
         state,
         filename,
         os.path.join(directory.path, filename),
-        names.parse(filename),
+        name,
         job,
         problem,
         instants.of_file(info.st_ctime_ns),
         instants.of_file(info.st_mtime_ns),
         settings,
+        wishes.progress(spool, name) if name and state == "processing" else None,
     )
 
 

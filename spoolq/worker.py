@@ -16,7 +16,7 @@ import random
 from datetime import datetime
 from typing import Callable, List, Optional
 
-from spoolq import instants, lease, names
+from spoolq import instants, lease, names, wishes
 from spoolq.adoption import Intake
 from spoolq.agenda import Agenda
 from spoolq.bell import Bell
@@ -70,7 +70,7 @@ class Worker:
         self._live = LiveSettings(
             Remembered(spool.config_bytes, lambda: spool.root.stat(FILE), monotonic)
         )
-        self._requests = Remembered(own.requests, own.dir.stat, monotonic)
+        self._entries = Remembered(own.dir.list, own.dir.stat, monotonic)
         intake = Intake(spool, clock, monotonic)
         self._agenda = Agenda(spool, intake, clock, monotonic)
         self._recovery = Recovery(spool, own, clock, monotonic, executor)
@@ -211,6 +211,13 @@ class Worker:
         self._guarded(self._agenda.tick)
         self._recovers = bool(self._guarded(self._recover))
         self._guarded(self._sync_claims)
+        self._guarded(self._tidy)
+
+    def _tidy(self) -> None:
+        """Remove what the commands of ended runs have left in this worker's directory."""
+        for entry in self._entries():
+            if wishes.is_left(entry, self._claiming.runs):
+                self._lease.dir.tidy(entry)
 
     def _begin_to_watch(self) -> None:
         """Have arrivals told, once there is nothing to claim: the first jobs wait for no import."""
@@ -227,6 +234,7 @@ class Worker:
 
     def _sync_claims(self) -> None:
         if self._claiming.unsynced and self._live.current.durability == "full":
+            self._claiming.unsynced = False
             self._write(self._sync_processing)
         error, self._claims_error = self._claims_error, None
         if error is not None:
@@ -263,7 +271,7 @@ class Worker:
     def _listen(self) -> None:
         """Heed what others have written: the settings, and requests to this worker."""
         self._guarded(self._heed_settings)
-        for request in self._requests():
+        for request in filter(lease.is_request, self._entries()):
             if request.startswith("cancel."):
                 self._cancel(request)
             else:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from spoolq import instants, job
+from spoolq.config import Settings
 from spoolq.errors import InvalidJob
 from spoolq.job import CANCELLED, INTERRUPTED, LOST, Job, Policy
 
@@ -228,3 +229,75 @@ def test_an_interrupted_run_goes_back_as_if_it_had_never_been_claimed():
 def test_the_place_depends_on_the_record_alone():
     end = entry(exit_code=1)
     assert job.next_place(end, 1, POLICY) == job.next_place(json.loads(json.dumps(end)), 1, POLICY)
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "state"),
+    [
+        ({"success_on": [3]}, 3, "completed"),
+        ({"success_on": [3]}, 0, "completed"),
+        ({"success_on": [3]}, 4, "failed"),
+        ({"dead_on": [100]}, 100, "dead"),
+        ({"dead_on": [100]}, 1, "failed"),
+        ({"retry_on": [75, 1]}, 1, "failed"),
+        ({"retry_on": [75, 1]}, 2, "dead"),
+        ({"retry_on": [1], "dead_on": [1]}, 1, "dead"),
+        ({"success_on": [3], "dead_on": [3]}, 3, "completed"),
+    ],
+)
+def test_a_job_says_what_its_exit_codes_mean(given, code, state):
+    told = Job({"command": "x", **given})
+    end = entry(exit_code=code)
+    job.judge(end, told)
+    assert job.next_place(end, 1, Settings().policy(told))[0] == state
+    assert job.succeeded(end) is (state == "completed")
+    assert (job.went_wrong(end) is None) is (state == "completed")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [{"signal": 9}, {"signal": 15, "error": "timed out after 3 s"}, {"error": LOST}],
+)
+def test_exit_codes_say_nothing_of_a_run_that_did_not_end_by_itself(end):
+    policy = POLICY._replace(retry_on=[1], dead_on=[0, 143])
+    assert job.next_place(entry(**end), 1, policy)[0] == "failed"
+
+
+def test_a_code_of_a_run_that_was_ended_is_no_success():
+    end = entry(exit_code=3, error="timed out after 3 s")
+    job.judge(end, Job({"command": "x", "success_on": [3]}))
+    assert not job.succeeded(end)
+
+
+LATER = instants.later(instants.from_rfc3339(FINISHED), 500)
+
+
+@pytest.mark.parametrize(
+    ("code", "attempt", "place"),
+    [
+        (1, 1, ("failed", LATER, 1)),
+        (75, 1, ("failed", LATER, 0)),
+        (75, 4, ("failed", LATER, 3)),
+        (1, 4, ("dead", instants.from_rfc3339(FINISHED), 4)),
+    ],
+)
+def test_a_run_that_asks_for_its_time_gets_it(code, attempt, place):
+    end = entry(exit_code=code)
+    job.wish(end, Job({"command": "x"}), LATER)
+    assert job.next_place(end, attempt, POLICY) == place
+
+
+def test_a_run_that_could_not_even_try_uses_an_attempt_when_it_has_said_so_too_often():
+    told = Job({"command": "x", "history": [entry(exit_code=75, deferred=True)] * 99})
+    for is_deferred in (True, False):
+        end = entry(exit_code=75)
+        job.wish(end, told, LATER)
+        assert end.get("deferred", False) is is_deferred
+        told = told.with_entry(end, LATER)
+    assert job.next_place(end, 4, POLICY)[0] == "dead"
+
+
+def test_an_exit_code_that_is_final_is_so_whatever_the_run_asked_for():
+    end = entry(exit_code=100)
+    job.wish(end, Job({"command": "x"}), LATER)
+    assert job.next_place(end, 1, POLICY._replace(dead_on=[100]))[0] == "dead"

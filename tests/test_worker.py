@@ -128,6 +128,14 @@ def test_the_room_that_an_executor_has(history, spool, clock):
     replay(history, spool, clock)
 
 
+def test_claims_are_synced_once_and_nothing_while_there_is_nothing_new(spool, clock):
+    real, synced = spool.dir("processing").sync_moves, []
+    spool.dir("processing").sync_moves = lambda **how: synced.append(clock()) or real(**how)
+    steps = "enqueue a\nstart\nadvance 1.1\nend a 0\nadvance 10\nstarted a"
+    replay(H(steps, config={"durability": "full"}), spool, clock)
+    assert len(synced) == 1
+
+
 def test_what_arrives_while_the_watch_begins_is_found(spool, clock):
     replay(H("watches 0\nstarted a", at_watch="enqueue a"), spool, clock)
 

@@ -66,6 +66,9 @@ def job_options(words: str) -> Callable[[_F], _F]:
             metavar="N",
             help="Retries after the first attempt; else the setting (3).",
         ),
+        click.option("--success-on", metavar="CODES", help="Good exit codes besides 0: 3,4."),
+        click.option("--retry-on", metavar="CODES", help="Any other failure is the last."),
+        click.option("--dead-on", metavar="CODES", help="A failure that is the last: 100."),
         click.option(
             "--backoff-base",
             type=Number(),
@@ -156,6 +159,9 @@ def overriding(options: Dict[str, Any]) -> Dict[str, Any]:
         fields["tags"] = list(options["tags"])
     if options["env"]:
         fields["env"] = given.variables(options["env"])
+    for key in ("success_on", "retry_on", "dead_on"):
+        if options[key] is not None:
+            fields[key] = given.codes(f"--{key.replace('_', '-')}", options[key])
     if options["needs"]:
         fields["needs"] = given.needs(options["needs"])
     if options["backoff_base"] is not None:

@@ -305,6 +305,18 @@ def needs(amounts: Sequence[str]) -> Dict[str, float]:
     return found
 
 
+def codes(option: str, text: str) -> List[int]:
+    """Return the exit codes of an option, with commas between them.
+
+    Raises:
+        Refused: one is no number.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise Refused(f"{option} {text!r} is no list of exit codes", f"{option} 3,4") from None
+
+
 def split_options(args: Sequence[str], rest: Sequence[str]) -> Tuple[bool, bool]:
     """Say of typed arguments whether a `--` stood before the words, and whether these are JSON."""
     before = args[: len(args) - len(rest)]

@@ -66,6 +66,9 @@ def _spelled(when: datetime, now: datetime) -> str:
     return f"{times.spelled(when)}, {times.ago(when, now)}"
 
 
+_CODES = (("success_on", "good codes"), ("retry_on", "retried"), ("dead_on", "final"))
+
+
 def _what(view: JobView) -> List[Row]:
     """Return what runs, and how."""
     assert view.job is not None
@@ -81,6 +84,9 @@ def _what(view: JobView) -> List[Row]:
     if "needs" in fields:
         needs = (f"{name}={amount:g}" for name, amount in fields["needs"].items())
         rows.append(("needs", escape(", ".join(needs))))
+    for key, label in _CODES:
+        if key in fields:
+            rows.append((label, ", ".join(map(str, fields[key]))))
     if "timeout" in fields:
         rows.append(("timeout", f"{spans.length(fields['timeout'])} for an attempt"))
     if "backoff_base" in fields:
@@ -124,6 +130,8 @@ def _attempts(view: JobView, now: datetime) -> List[Row]:
         worker = Cell.styled(f"by {view.name.worker}", "dim")
         since = f"{times.short(view.name.at, now)}  {tables.when(view, now)}  "
         rows.append((f"attempt {view.name.attempt}", Cell.joined(since, worker)))
+        if view.progress is not None:
+            rows.append(("progress", escape(str(view.progress))))
     return rows
 
 

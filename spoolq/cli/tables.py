@@ -53,7 +53,8 @@ def when(view: JobView, now: datetime) -> Cell:
     """Return that time by its distance, in the words of the state."""
     at = moment(view)
     if view.state == "processing" and view.name is not None:
-        return Cell.styled(f"for {spans.length((now - at).total_seconds())}", "cyan")
+        far = f", {view.progress.percent:.3g} %" if view.progress else ""
+        return Cell.styled(f"for {spans.length((now - at).total_seconds())}{far}", "cyan")
     if view.state == "pending":
         return Cell("due" if at <= now or view.name is None else times.until(at, now))
     if view.state == "failed" and view.name is not None:

@@ -134,6 +134,7 @@ class _ForAll:
                 if not names.is_job(entry):
                     continue
                 later = state == "pending" and entry[: len(stamp)] > stamp
+                later = later or names.is_held(entry)
                 if not (later and names.parse(entry)):
                     seen.add(names.id_in(entry) or entry)
         return len(seen)

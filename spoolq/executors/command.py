@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List
 
-from spoolq import platform
+from spoolq import platform, wishes
 from spoolq.executors import Run
 from spoolq.processes import COOKIE
 
@@ -27,4 +27,5 @@ def variables(run: Run, spool_path: str) -> Dict[str, str]:
         "SPOOLQ_SPOOL": spool_path,
         "SPOOLQ_WORKER": claim.worker or "",
         COOKIE: str(claim),
+        **wishes.variables(claim, spool_path),
     }

@@ -33,6 +33,7 @@ REASONS = {
     "it needs systemd": 4,
     "it needs a container runtime": 1,
     "it needs a browser": 2,
+    "it needs another package": 1,
 }
 
 

@@ -25,7 +25,7 @@ from typing import (
     Tuple,
 )
 
-from spoolq import api, instants, logs, names, views
+from spoolq import api, instants, logs, names, views, wishes
 from spoolq.census import ENDED, Census
 from spoolq.cli import output, tables
 from spoolq.cli.watch.scene import KINDS, Crew, Detail, Rate, Row, Scene, Section
@@ -278,8 +278,9 @@ class Board:
     def _tail(self, row: Row) -> str:
         name = names.parse(row.filename)
         if row.filename not in self._tails and name is not None:
-            text = output.tail_of(self.spool, logs.log_name(name), 1)
-            self._tails[row.filename] = text.strip()
+            text = output.tail_of(self.spool, logs.log_name(name), 1).strip()
+            progress = wishes.progress(self.spool.dir, name)
+            self._tails[row.filename] = f"{progress}  {text}".strip() if progress else text
         return self._tails.get(row.filename, "")
 
 

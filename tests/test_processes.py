@@ -250,8 +250,8 @@ def test_an_ending_kills_when_the_grace_is_over_and_not_before(started, clock, t
     assert not is_over(ending)
     assert one.process.wait() == -signal.SIGKILL
     wait_until(lambda: pids(one.marks) == [], "the end of its children")
-    clock.advance(1)
-    assert is_over(ending)
+    # On a busy machine it may take several looks, between which other processes die.
+    wait_until(lambda: clock.advance(1) or is_over(ending), "the ending to see that")
 
 
 def test_an_ending_asks_each_process_once(started, clock, tmp_path):

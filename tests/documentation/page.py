@@ -25,7 +25,7 @@ from tests.documentation.blocks import Block, Typed
 from tests.documentation.compare import Bindings, plain
 from tests.documentation.terminal import Terminal
 
-PATIENCE = 20.0  # seconds that one command may take on a busy machine
+PATIENCE = 120.0  # seconds that one command may take on a busy machine
 STAND_INS = Path(__file__).parent / "stand-ins"
 LOOK = re.compile(
     r"(?:ls|cat|spoolq(?: --spool \S+)?(?: (?:status|list|show|logs|dlq list|worker list)\b.*)?$)"

@@ -40,7 +40,7 @@ class Lookout:
             self.trouble = f"no events of other hosts on {kind}"
             return
         try:
-            self._inotify = _inotify_calls()
+            self._inotify = inotify_calls()
             if self._inotify is None:
                 self._observer = _observe_all(self._root, self._ring)
             else:
@@ -91,7 +91,7 @@ class Lookout:
             observer.join(2)
 
 
-def _inotify_calls() -> Optional[Any]:
+def inotify_calls() -> Optional[Any]:
     """Return what can be asked of inotify, through watchdog's own binding of it; None elsewhere."""
     if not platform.LINUX:
         return None
@@ -117,6 +117,7 @@ def _inotify_calls() -> Optional[Any]:
 
     class Calls:
         MOVES = moves | gone | once
+        ARRIVALS = Bit.IN_MOVED_TO | Bit.IN_CREATE | Bit.IN_DELETE_SELF | Bit.IN_MOVE_SELF
         CONTENT = content | gone | once
 
         @staticmethod

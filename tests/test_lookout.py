@@ -113,7 +113,7 @@ def test_a_lookout_watches_what_has_been_made_anew_when_it_is_asked_again(pendin
 
 
 def test_without_inotify_a_lookout_is_rung_by_the_plain_observer(pending, rings, monkeypatch):
-    monkeypatch.setattr(module, "_inotify_calls", lambda: None)
+    monkeypatch.setattr(module, "inotify_calls", lambda: None)
     lookout = module.Lookout(str(pending.parent), rings)
     lookout.start()
     assert (lookout.descriptor, lookout.trouble) == (None, None)

@@ -20,6 +20,7 @@ from spoolq.views import JobView
 
 _WAITING = completing.ids("pending", "failed")
 _NONE = ("none", "null")
+_TEXTS = ("command", "name", "cwd")
 
 
 @click.command(cls=Verb)
@@ -105,6 +106,8 @@ def _read(key: str, value: str) -> Any:
         return int(seconds) if seconds.is_integer() else seconds
     if key == "run_at":
         return instants.to_rfc3339(times.instant(value, instants.now()))
+    if key in _TEXTS and value[:1] not in ("[", '"'):
+        return value  # `true` is a command
     try:
         return json.loads(value)
     except ValueError:

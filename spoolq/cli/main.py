@@ -21,7 +21,10 @@ from spoolq.errors import Busy, OutcomeUnknown, SpoolqError
 READER_GONE = 141  # 128 + SIGPIPE, as if it had ended us
 
 _SECTIONS = (
-    ("Jobs", ("enqueue", "run", "list", "show", "logs", "wait", "cancel", "retry", "dlq")),
+    (
+        "Jobs",
+        ("enqueue", "run", "list", "show", "logs", "wait", "events", "cancel", "retry", "dlq"),
+    ),
     ("Jobs that wait", ("hold", "release", "set", "edit")),
     ("Workers", ("worker", "pause", "resume")),
     (
@@ -40,6 +43,7 @@ _VERBS: Lazy = {
     "cancel": ("jobs:cancel", "Cancel jobs that wait or run."),
     "retry": ("jobs:retry", "Run failed jobs now, or dead ones anew."),
     "dlq": ("dlq:dlq", "The dead letter queue: what failed for good."),
+    "events": ("events:events", "Tell which jobs have come into which state."),
     "hold": ("changing:hold", "Let waiting jobs wait until they are released."),
     "release": ("changing:release", "Let held jobs fall due."),
     "set": ("changing:set_field", "Change one field of a waiting job."),

@@ -77,6 +77,8 @@ def test_hold_of_many_tells_of_each_that_it_cannot_hold(spool, spoolq):
         ("max-retries", "0", 0),
         ("tags", '["x", "y"]', ["x", "y"]),
         ("name", "my job", "my job"),
+        ("name", "12", "12"),
+        ("command", "true", "true"),
         ("command", '["ls", "-l"]', ["ls", "-l"]),
         ("needs", '{"gpu": 1}', {"gpu": 1}),
     ],

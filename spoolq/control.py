@@ -51,7 +51,8 @@ def cancel(
     A running job is ended by its worker; it may complete before that.
 
     Args:
-        timeout: seconds to wait for a worker that ends it; None: as long as it takes.
+        timeout: seconds to wait for a worker that ends it, once it has been asked; None: as long
+            as it takes.
         on_wait: called once when a worker has been asked and has not ended it within a second.
 
     Raises:
@@ -60,7 +61,7 @@ def cancel(
         Busy: it has been asked for, and has not happened within `timeout`.
     """
     started = time.monotonic()
-    told = False
+    told = asked = False
     view = views.find(spool, job_id)
     if view.state in ("completed", "dead"):
         raise WrongState(
@@ -70,7 +71,7 @@ def cancel(
         )
     while view.state not in ("completed", "dead"):
         waited = time.monotonic() - started
-        if timeout is not None and waited > timeout:
+        if timeout is not None and waited > timeout and asked:
             raise Busy(f"job {job_id} is to be cancelled, and still {view.state}", where=view.path)
         if waited > _SILENCE and not told:
             told = True
@@ -79,6 +80,7 @@ def cancel(
             _ask_its_worker(spool, view, clock)
         else:
             _cancel_waiting(spool, view, clock)
+        asked = True
         view = views.find(spool, job_id)
     return view
 

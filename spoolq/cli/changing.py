@@ -5,68 +5,76 @@ from __future__ import annotations
 import json
 import shlex
 from datetime import datetime
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import click
 
-from spoolq import api, instants, strictjson
+from spoolq import api, config, instants, strictjson
 from spoolq.cli import completing, editor, render, times
-from spoolq.cli.jobs import each
+from spoolq.cli.many import each_of, many
 from spoolq.cli.verbs import Refused, Verb, did_you_mean, open_spool, resolve
 from spoolq.errors import BadInput, InvalidJob
 from spoolq.fields import FIELDS
 from spoolq.job import DERIVED, MAX_GIVEN
 from spoolq.views import JobView
 
-_WAITING = completing.ids("pending", "failed")
+_STATES = ("pending", "failed")
+_WAITING = completing.ids(*_STATES)
 _NONE = ("none", "null")
 _TEXTS = ("command", "name", "cwd")
 
 
 @click.command(cls=Verb)
-@click.argument("ids", nargs=-1, required=True, metavar="ID...", shell_complete=_WAITING)
-def hold(ids: Sequence[str]) -> None:
+@many(*_STATES)
+def hold(ids: Sequence[str], tag: Optional[str]) -> None:
     """Let waiting jobs wait until they are released.
 
     A held job is in its state as before, with the last day of time in its name.
 
     \b
     spoolq hold k3v9
-    spoolq list --json --state pending | jq -r '.[].id' | xargs spoolq hold
+    spoolq hold --tag nightly
     """
     from spoolq import changing
 
-    spool = open_spool()
-
-    def act(text: str) -> None:
-        view = changing.hold(spool.dir, resolve(spool, text))
+    def act(spool: api.Spool, job_id: str) -> None:
+        view = changing.hold(spool.dir, job_id)
         render.say(f"{view.id}: held until  spoolq release {view.id}{render.place(spool.path)}")
 
-    each(ids, act)
+    each_of(ids, tag, _STATES, act)
 
 
 @click.command(cls=Verb)
-@click.argument("ids", nargs=-1, required=True, metavar="ID...", shell_complete=_WAITING)
-def release(ids: Sequence[str]) -> None:
+@many(*_STATES)
+def release(ids: Sequence[str], tag: Optional[str]) -> None:
     """Let held jobs fall due, and those that wait for their time.
 
     \b
     spoolq release k3v9
-    spoolq release last
+    spoolq release --tag nightly
     """
     from spoolq import changing
 
-    spool = open_spool()
-
-    def act(text: str) -> None:
-        view = changing.release(spool.dir, resolve(spool, text))
+    def act(spool: api.Spool, job_id: str) -> None:
+        view = changing.release(spool.dir, job_id)
         render.say(f"{view.id}: released{render.place(spool.path)}")
         spool.dir.ring()
 
-    each(ids, act)
+    each_of(ids, tag, _STATES, act)
 
 
-@click.command(name="set", cls=Verb)
+class _Setting(Verb):
+    def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
+        """Read the arguments; a setting of the spool is answered with what was meant."""
+        if len(args) == 2 and args[0].replace("-", "_") in config.KEYS:
+            raise Refused(
+                f"{args[0]!r} is a setting of the spool, and set changes a job",
+                f"spoolq config set {shlex.join(args)}",
+            )
+        return super().parse_args(ctx, args)
+
+
+@click.command(name="set", cls=_Setting)
 @click.argument("id_", metavar="ID", shell_complete=_WAITING)
 @click.argument("field")
 @click.argument("value")

@@ -8,7 +8,8 @@ import click
 
 from spoolq import api, control, spans
 from spoolq.cli import completing, render, tables
-from spoolq.cli.jobs import ON_A_TERMINAL, again, each
+from spoolq.cli.jobs import ON_A_TERMINAL, again
+from spoolq.cli.many import each
 from spoolq.cli.purge import Age, confirmed, purge_jobs
 from spoolq.cli.verbs import Refused, VerbGroup, Whole, open_spool, resolve
 from spoolq.views import JobView

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import click
 
 from spoolq import api, views
 from spoolq.cli import completing, render, story, tables
+from spoolq.cli.many import each_of, many
 from spoolq.cli.verbs import (
-    FAILED,
-    TRY_AGAIN,
     Refused,
     Verb,
     Whole,
@@ -19,7 +18,7 @@ from spoolq.cli.verbs import (
     open_spool,
     resolve,
 )
-from spoolq.errors import Busy, InvalidJob, SpoolqError
+from spoolq.errors import InvalidJob
 from spoolq.layout import STATES
 from spoolq.text import closest
 from spoolq.views import JobView
@@ -124,32 +123,13 @@ def show(job: str, as_json: bool) -> None:
 # --- cancel and retry -----------------------------------------------------------------------------
 
 
-def each(ids: Sequence[str], act: Callable[[str], None]) -> None:
-    """Do something to each of these jobs; report each that it cannot be done to.
-
-    Exits with 1 if there was one, or with 75 if they may all succeed later.
-    """
-    failures: List[SpoolqError] = []
-    for text in ids:
-        try:
-            act(text)
-        except SpoolqError as error:
-            failures.append(error)
-            render.error(str(error), where=error.where, hint=error.hint)
-    if failures:
-        later = all(isinstance(error, Busy) for error in failures)
-        click.get_current_context().exit(TRY_AGAIN if later else FAILED)
+_RUNS_OR_WAITS = ("pending", "processing", "failed")
+_TRIED = ("failed", "dead")
 
 
 @click.command(cls=Verb)
-@click.argument(
-    "ids",
-    nargs=-1,
-    required=True,
-    metavar="ID...",
-    shell_complete=completing.ids("pending", "processing", "failed"),
-)
-def cancel(ids: Sequence[str]) -> None:
+@many(*_RUNS_OR_WAITS)
+def cancel(ids: Sequence[str], tag: Optional[str]) -> None:
     """Cancel jobs that wait or run.
 
     A running job is ended by its worker: TERM, after a while KILL. Cancelled jobs are dead, and
@@ -157,42 +137,38 @@ def cancel(ids: Sequence[str]) -> None:
 
     \b
     spoolq cancel k3v9
-    spoolq list --json --tag old | jq -r '.[].id' | xargs spoolq cancel
+    spoolq cancel --tag nightly
     """
     from spoolq import control, logs
 
     logs.configure()  # what is recovered on the way is told as a worker tells it
-    spool = open_spool()
 
     def tell(view: JobView) -> None:
         render.say(f"{view.id}: its worker has been asked to end it; Ctrl+C stops waiting for that")
 
-    def act(text: str) -> None:
-        view = control.cancel(spool.dir, resolve(spool, text), on_wait=tell)
+    def act(spool: api.Spool, job_id: str) -> None:
+        view = control.cancel(spool.dir, job_id, on_wait=tell)
         if view.state == "completed":
             what = "completed before it could be cancelled"
         else:
             what = render.escape(view.error or view.state)
         render.say(f"{view.id}: {what}{render.place(spool.path)}")
 
-    each(ids, act)
+    each_of(ids, tag, _RUNS_OR_WAITS, act)
 
 
 @click.command(cls=Verb)
-@click.argument(
-    "ids", nargs=-1, required=True, metavar="ID...", shell_complete=completing.ids("failed", "dead")
-)
-def retry(ids: Sequence[str]) -> None:
+@many(*_TRIED)
+def retry(ids: Sequence[str], tag: Optional[str]) -> None:
     """Run failed jobs now, or dead ones anew.
 
     A dead job gets all its attempts back and keeps its history.
 
     \b
     spoolq retry last
-    spoolq retry k3v9 x2a7
+    spoolq retry --tag nightly
     """
-    spool = open_spool()
-    each(ids, lambda text: again(spool, resolve(spool, text)))
+    each_of(ids, tag, _TRIED, again)
 
 
 def again(spool: api.Spool, job_id: str) -> None:

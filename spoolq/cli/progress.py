@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from spoolq import spans
 from spoolq.cli import render
 
 _T = TypeVar("_T")
@@ -44,8 +46,26 @@ def reading(items: Iterator[_T]) -> Iterator[Iterator[_T]]:
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar; the function that is given sets it to so many of so many."""
-    progress = _progress(TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    """Show a bar, the rate and the time left; the function that is given sets it."""
+    columns = (
+        TextColumn(what),
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    began, first = time.monotonic(), -1
+    with _progress(*columns) as progress:
+        task = progress.add_task(what, total=None, rate="", left="")
+
+        def set_to(done: int, total: int) -> None:
+            nonlocal first
+            first = done if first < 0 else first  # what had ended before says nothing of the rate
+            seconds = time.monotonic() - began
+            rate = (done - first) / seconds if seconds > 1 else 0.0
+            told = f"{rate:.3g}/s" if rate else ""
+            left = f"{spans.length((total - done) / rate)} left" if rate and done < total else ""
+            progress.update(task, completed=done, total=total, rate=told, left=left)
+
+        yield set_to

@@ -12,8 +12,11 @@ import click
 from spoolq import api, instants, names, spans, views
 from spoolq.cli import completing, render, times
 from spoolq.cli.enqueue import standstill
+from spoolq.cli.halting import Halt, end
+from spoolq.cli.many import with_tag
 from spoolq.cli.verbs import FAILED, Refused, Verb, open_spool, resolve, typed
-from spoolq.errors import Busy, NotFound
+from spoolq.errors import Busy
+from spoolq.layout import STATES
 
 _SHORTEST, _LONGEST = 0.01, 0.25
 _SHARE = 5  # a look at a large spool may cost this part of the time
@@ -29,9 +32,18 @@ _QUIET = 0.5  # seconds after which a person is told what keeps the jobs from ru
 )
 @click.option("--tag", metavar="TEXT", help="All jobs that have this tag now, ended ones too.")
 @click.option("--timeout", metavar="DURATION", help="Give up after 90, 10m ...: exit code 75.")
+@click.option(
+    "--halt",
+    metavar="WHEN",
+    help="Cancel the rest after deaths: now,fail=1, soon,fail=10% (soon lets go on what runs).",
+)
 @click.pass_context
 def wait(
-    ctx: click.Context, ids: Sequence[str], tag: Optional[str], timeout: Optional[str]
+    ctx: click.Context,
+    ids: Sequence[str],
+    tag: Optional[str],
+    timeout: Optional[str],
+    halt: Optional[str],
 ) -> None:
     """Wait until jobs have ended; exit 1 if any of them died.
 
@@ -41,20 +53,24 @@ def wait(
     \b
     spoolq wait
     spoolq wait k3v9 x2a7 && spoolq enqueue ./publish.sh
-    spoolq wait --tag nightly --timeout 2h
+    spoolq wait --tag nightly --timeout 2h --halt soon,fail=10%
     """
     if ids and tag is not None:
         raise Refused("ids and --tag both say what to wait for", "give one of them")
     with typed("--timeout"):
         patience = None if timeout is None else times.duration(timeout)
+    with typed("--halt"):
+        halts = None if halt is None else Halt.read(halt)
+    if halts is not None and not ids and tag is None:
+        raise Refused("--halt is about a batch: give ids or a tag", "spoolq wait --tag TEXT --halt")
     spool = open_spool()
     if ids:
         waiting: _Waiting = _ForJobs(spool, [resolve(spool, text) for text in ids])
     elif tag is not None:
-        waiting = _ForJobs(spool, _tagged(spool, tag))
+        waiting = _ForJobs(spool, with_tag(spool, tag, STATES))
     else:
         waiting = _ForAll(spool)
-    _until(spool, waiting, patience)
+    _until(spool, waiting, patience, halts)
     dead = waiting.dead()
     for job_id in dead[:20]:
         view = views.find(spool.dir, job_id)
@@ -65,13 +81,6 @@ def wait(
         ctx.exit(FAILED)
 
 
-def _tagged(spool: api.Spool, tag: str) -> List[str]:
-    ids = [view.id for view in spool.list(tag=tag) if view.name is not None]
-    if not ids:
-        raise NotFound(f"no job has the tag {tag!r}", hint="spoolq list shows the jobs")
-    return ids
-
-
 class _Waiting(Protocol):
     """What is waited for."""
 
@@ -80,6 +89,9 @@ class _Waiting(Protocol):
 
     def dead(self) -> List[str]:
         """Return the ids of those that died."""
+
+    def left(self) -> List[str]:
+        """Return the ids of those that have not ended, where they are known."""
 
 
 class _ForJobs:
@@ -101,6 +113,10 @@ class _ForJobs:
     def dead(self) -> List[str]:
         """Return the ids of those that died, in the order given."""
         return [job_id for job_id in self._ids if self._ended.get(job_id) == "dead"]
+
+    def left(self) -> List[str]:
+        """Return the ids of those that had not ended."""
+        return [job_id for job_id in self._ids if job_id not in self._ended]
 
 
 class _ForAll:
@@ -145,8 +161,14 @@ class _ForAll:
             names.id_in(entry) or entry for entry in sorted(self._dead_now() - self._dead_before)
         ]
 
+    def left(self) -> List[str]:
+        """Return nothing: it is no batch."""
+        return []
 
-def _until(spool: api.Spool, waiting: _Waiting, patience: Optional[float]) -> None:
+
+def _until(
+    spool: api.Spool, waiting: _Waiting, patience: Optional[float], halts: Optional[Halt]
+) -> None:
     began = time.monotonic()
     told = False
     pause = _SHORTEST
@@ -161,6 +183,9 @@ def _until(spool: api.Spool, waiting: _Waiting, patience: Optional[float]) -> No
     with bar as shown:
         while ended < number:
             shown(ended, number)
+            if halts is not None and halts.is_due(len(waiting.dead()), number):
+                end(spool, waiting.left(), running=halts.now)
+                halts = None
             now = time.monotonic()
             if patience is not None and now - began >= patience:
                 raise Busy(

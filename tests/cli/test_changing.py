@@ -89,6 +89,10 @@ def test_set_changes_one_field(spoolq, field, value, stored):
     assert shown(spoolq)[field.replace("-", "_")] == stored
 
 
+def test_a_setting_of_the_spool_is_answered_with_what_was_meant(spoolq):
+    assert "spoolq config set max_retries 5" in spoolq("set", "max_retries", "5", code=2).err
+
+
 def test_set_moves_a_job_in_time(spool, spoolq):
     spoolq("enqueue", "--id", "a", "x")
     assert "not before" in spoolq("set", "a", "run_at", "2099-01-01T00:00:00Z").err

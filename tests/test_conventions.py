@@ -145,7 +145,10 @@ def test_only_the_command_line_prints():
 MOVING = {"rename", "renames", "replace", "link", "symlink", "unlink", "remove", "removedirs"}
 SYNCING = {"fsync", "fdatasync", "sync"}
 CLI = REPOSITORY / "spoolq" / "cli"
-OF_THE_USER = {CLI / "demo.py", CLI / "editor.py"}  # what they make is in the temporary directory
+OF_THE_USER = {  # what they make is in the temporary directory
+    *(CLI / "demo.py", CLI / "editor.py"),
+    *(REPOSITORY / "spoolq" / "conformance").glob("*.py"),
+}
 
 
 def test_only_fsio_moves_removes_and_syncs():

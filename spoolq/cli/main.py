@@ -1,7 +1,8 @@
 """The program: the verbs, and the boundary where every error becomes words and an exit code.
 
 0 done · 1 an error that can be expected · 2 the command line was wrong · 3 a bug in spoolq
-4 doctor found problems · 75 not now: try again · 130 interrupted · 141 who read our output has gone
+4 doctor, or the check of a producer, found problems · 75 not now: try again · 130 interrupted
+141 who read our output has gone
 """
 
 from __future__ import annotations
@@ -89,12 +90,14 @@ def cli(ctx: click.Context) -> None:
         greet()
 
 
-def main(arguments: Optional[List[str]] = None) -> NoReturn:
-    """Run the command line and exit with its code."""
+def main(
+    arguments: Optional[List[str]] = None, command: click.Command = cli, name: str = "spoolq"
+) -> NoReturn:
+    """Run the command line, or that of another program of ours, and exit with its code."""
     # This process is spoolq's own, and takes no lock by way of redis: where that is installed,
     # portalocker imports it, for four fifths of its own cost, 90 of 110 ms.
     sys.modules.setdefault("redis", None)  # type: ignore[arg-type]  # "there is none"
-    code = run(sys.argv[1:] if arguments is None else arguments)
+    code = run(sys.argv[1:] if arguments is None else arguments, command, name)
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -103,14 +106,14 @@ def main(arguments: Optional[List[str]] = None) -> NoReturn:
     sys.exit(code)
 
 
-def run(arguments: List[str]) -> int:
+def run(arguments: List[str], command: click.Command = cli, name: str = "spoolq") -> int:
     """Run the command line; return its exit code. The only place that formats errors."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")  # no name is a reason to fail
     try:
-        code = _invoke(arguments)
+        code = _invoke(arguments, command, name)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
@@ -133,15 +136,15 @@ def run(arguments: List[str]) -> int:
         return _bug()
 
 
-def _invoke(arguments: List[str]) -> int:
+def _invoke(arguments: List[str], command: click.Command, name: str) -> int:
     instruction = config.environment().get("_SPOOLQ_COMPLETE")
     if instruction:
         from click.shell_completion import shell_complete
 
         return shell_complete(cli, {}, "spoolq", "_SPOOLQ_COMPLETE", instruction)
     try:
-        with cli.make_context("spoolq", list(arguments)) as ctx:
-            cli.invoke(ctx)
+        with command.make_context(name, list(arguments)) as ctx:
+            command.invoke(ctx)
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.Abort:

@@ -124,13 +124,12 @@ int main(int argc, char **argv)
 
     if (stat(tmp, &info))
         fail(tmp);
-    umask(info.st_mode & S_ISGID ? 0007 : 0077); /* a group's spool, or one's own */
-    int file = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+    int file = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
     if (file < 0)
         fail(path);
     made = path;
     FILE *out = fdopen(file, "w");
-    if (!out)
+    if (!out || fchmod(file, info.st_mode & S_ISGID ? 0660 : 0600)) /* a group's, or one's own */
         fail(made);
     write_job(out, command, length);
     if (ferror(out) || fflush(out) || fsync(file) || fclose(out)) /* the data */

@@ -1,30 +1,33 @@
 <?php
 // Submit a job to a spool: php submit.php SPOOL [COMMAND]; without COMMAND it is read from stdin.
-// fsync() came with PHP 8.1.
-
-set_error_handler(function (int $kind, string $what) {
-    throw new RuntimeException($what);   // a warning is an error, and nothing goes on after it
-});
+// In a program: require 'submit.php'; submit(SPOOL, ['command' => ['ls', '-l'], 'priority' => 7]);
+// Wants PHP 8.1, which brought fsync().
 
 function submit(string $spool, array $job): string
 {
     $id = bin2hex(random_bytes(16));
     $json = json_encode(['id' => $id] + $job, JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES) . "\n";
-    umask(fileperms("$spool/tmp") & 02000 ? 0007 : 0077);   // a group's spool, or one's own
     $made = "$spool/tmp/$id.json";
-    $file = fopen($made, 'x');
+    $sure = function ($done) use ($spool) {
+        return $done ?: throw new RuntimeException("cannot submit to $spool: "
+            . (error_get_last()['message'] ?? 'a write that was cut short'));
+    };
+
+    $is_shared = $sure(@fileperms("$spool/tmp")) & 02000;   // a group's spool, or one's own
+    $file = $sure(@fopen($made, 'x'));   // an exclusive create
     try {
-        if (fwrite($file, $json) !== strlen($json) || !fflush($file) || !fsync($file)) {
-            throw new RuntimeException("$made cannot be written");
-        }
-        link($made, "$spool/pending/$id.json");   // a new name, and never over another
+        $sure(@chmod($made, $is_shared ? 0660 : 0600));
+        $sure(@fwrite($file, $json) === strlen($json));
+        $sure(@fflush($file) && @fsync($file));   // the data
+        $sure(@link($made, "$spool/pending/$id.json"));   // a new name, and never over another
     } finally {
+        fclose($file);
         unlink($made);
     }
-    if (!fsync(fopen("$spool/pending", 'r'))) {   // the name
-        throw new RuntimeException("$spool/pending cannot be synced");
-    }
+    $sure(@fsync($sure(@fopen("$spool/pending", 'r'))));   // the name
     return $id;
 }
 
-echo submit($argv[1], ['command' => $argv[2] ?? stream_get_contents(STDIN)]), "\n";
+if (realpath($_SERVER['SCRIPT_FILENAME']) === __FILE__) {
+    echo submit($argv[1], ['command' => $argv[2] ?? stream_get_contents(STDIN)]), "\n";
+}

@@ -10,6 +10,7 @@ use POSIX qw(strftime);
 use Time::HiRes qw(gettimeofday);
 
 my ($spool, $command) = @ARGV;
+-d "$spool/tmp" or die "there is no spool at $spool\n";
 $command = do { local $/; <STDIN> } unless defined $command;
 utf8::decode($command) or die "the command is not UTF-8\n";
 
@@ -25,9 +26,10 @@ my ($seconds, $micros) = gettimeofday;
 my $name = strftime('%Y%m%dT%H%M%S', gmtime $seconds) . sprintf('%06dZ.p5.a0.%s.json', $micros, $id);
 my ($made, $job) = ("$spool/tmp/$name", "$spool/pending/$name");
 
-umask((stat "$spool/tmp")[2] & S_ISGID ? 0007 : 0077);    # a group's spool, or one's own
-sysopen my $file, $made, O_CREAT | O_EXCL | O_WRONLY, 0666 or die "$made: $!\n";
+my $is_shared = (stat "$spool/tmp")[2] & S_ISGID;    # a group's spool, or one's own
+sysopen my $file, $made, O_CREAT | O_EXCL | O_WRONLY, 0600 or die "$made: $!\n";
 eval {
+    chmod $is_shared ? 0660 : 0600, $file or die "$made: $!\n";
     print $file encode_json({ command => $command }), "\n" or die "$made: $!\n";
     $file->flush or die "$made: $!\n";
     $file->sync or die "$made: $!\n";    # the data

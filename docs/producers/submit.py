@@ -1,4 +1,7 @@
-"""Submit a job to a spool: python3 submit.py SPOOL [COMMAND]; else COMMAND is read from stdin."""
+"""Submit a job to a spool: python3 submit.py SPOOL [COMMAND]; else COMMAND is read from stdin.
+
+In a program: submit(SPOOL, {"command": ["ls", "-l"], "priority": 7})
+"""
 
 import json
 import os
@@ -12,25 +15,28 @@ def submit(spool, job):
     # A name of the form: time in UTC with microseconds, priority, attempts so far, id.
     job_id = uuid.uuid4().hex
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-    now = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
-    name = f"{now}{nanoseconds // 1000:06}Z.p5.a0.{job_id}.json"
+    now = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds)) + f"{nanoseconds // 1000:06}Z"
+    name = f"{now}.p{job.get('priority', 5)}.a0.{job_id}.json"
     made = os.path.join(spool, "tmp", name)
     text = json.dumps(job).encode("ascii") + b"\n"
+    is_shared = os.stat(os.path.join(spool, "tmp")).st_mode & stat.S_ISGID  # a group's spool
 
-    in_group = os.stat(os.path.join(spool, "tmp")).st_mode & stat.S_ISGID
-    os.umask(0o007 if in_group else 0o077)
-    with open(made, "xb") as file:  # an exclusive create
-        try:
+    descriptor = os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o660 if is_shared else 0o600)
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())  # the data
-            os.link(made, os.path.join(spool, "pending", name))  # never over another
-        finally:
-            os.unlink(made)
+            os.fsync(descriptor)  # the data
+        os.link(made, os.path.join(spool, "pending", name))  # a new name, and never over another
+    finally:
+        os.unlink(made)
 
     pending = os.open(os.path.join(spool, "pending"), os.O_RDONLY)
-    os.fsync(pending)  # the name
-    os.close(pending)
+    try:
+        os.fsync(pending)  # the name
+    finally:
+        os.close(pending)
     return job_id
 
 

@@ -69,7 +69,7 @@ def judge(spool: str, ran: Ran, command: bytes, *, shared: bool = False) -> Iter
     try:
         job = Job.from_bytes(found[0].data)
     except InvalidJob as error:
-        yield Broken("json", f"of the command {command[:60]!r} it made {error}")
+        yield Broken("json", f"{command[:60]!r} became no job: {error}")
     else:
         yield from _judge_command(job, command)
     if not misnamed:

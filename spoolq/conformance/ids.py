@@ -1,7 +1,8 @@
 """Whether ids come again, and whether they are random, as far as a few of them can show.
 
 The time and process numbers rise from one id to the next, so a beginning counts for nothing as far
-as it makes them rise (of a UUID version 7 the rest is enough), nor does what never changes. A hash of the time looks random here: only reading the program tells.
+as it makes them rise (of a UUID version 7 the rest is enough), nor does what never changes. A hash
+of the time looks random here: only reading the program tells.
 """
 
 from __future__ import annotations

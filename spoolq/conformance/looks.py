@@ -143,7 +143,7 @@ def _not_text(entry: contents.Entry, command: bytes) -> Iterator[Broken]:
     try:
         entry.data.decode("utf-8")
     except UnicodeDecodeError:
-        yield Broken("json", f"of {command!r}, which is not UTF-8, it made a file that is not")
+        yield Broken("json", f"{command!r}, which is not UTF-8, became a file that is not")
 
 
 def _refused(spool: str, ran: Ran, what: str) -> Iterator[Broken]:

@@ -62,13 +62,19 @@ class _Order:
             self._break("told-last", "an id is told, and nothing is ever published")
         elif self._unsynced_name:
             self._break("directory-synced", f"{self._unsynced_name}, and pending/ is never synced")
+        if not self._told:
+            self._judge_in_place()
 
     def _make(self, step: Step) -> None:
         self._files[step.path] = file = _File(step)
         if self._is_job(step.path):
-            self._break("whole", f"{step.call} makes {self._short(step.path)} itself")
+            how = f"{step.call} makes {self._short(step.path)} itself"
+            self._break("whole", how)
+            if "O_EXCL" not in step.flags:
+                self._break("no-replace", f"{how}, and would empty a file of that name")
             file.published = True
             self._published = self._published or step.path
+            self._unsynced_name = how
 
     def _write(self, step: Step) -> None:
         file = self._files.get(step.path)
@@ -104,10 +110,17 @@ class _Order:
         elif "O_EXCL" not in file.made.flags:
             self._break("exclusive", f"{self._short(file.made.path)} is opened without O_EXCL")
 
+    def _judge_in_place(self) -> None:
+        """Judge what was made in pending/ itself, which is to be synced before it is told."""
+        for path, file in self._files.items():
+            if self._is_job(file.made.path) and file.dirty:
+                self._break("synced", f"{self._short(path)} is not synced when its id is told")
+
     def _tell(self) -> None:
         if self._told:
             return
         self._told = True
+        self._judge_in_place()
         if self._published is None:
             self._break("told-last", "the id is printed before the job is published")
         elif self._unsynced_name:

@@ -113,3 +113,14 @@ def test_a_sync_of_pending_before_the_name_is_there_does_not_count():
 def test_a_file_without_a_name_is_refused_as_btrfs_loses_it():
     nameless = MAKE._replace(flags="O_TMPFILE|O_EXCL")
     assert rules(nameless, WRITE, SYNC, LINK, SYNC_NAME, TELL) == ["exclusive"]
+
+
+def test_what_is_made_in_pending_itself_is_to_be_synced_as_well():
+    make = MAKE._replace(path=LINK.target)
+    write, sync = WRITE._replace(path=LINK.target), SYNC._replace(path=LINK.target)
+    assert rules(make, write, sync, SYNC_NAME, TELL) == ["whole"]
+    assert rules(make, write, TELL) == ["whole", "synced", "directory-synced"]
+    assert rules(make._replace(flags="O_CREAT|O_TRUNC"), write, sync, SYNC_NAME, TELL) == [
+        "whole",
+        "no-replace",
+    ]

@@ -71,6 +71,7 @@ class Place:
             note = f'printf "%s\\n" "{stand_in.name} $*" >> {self.calls}'
             self._program(f"tools/{stand_in.name}", f"{note}\n{script}")
         self.run("spoolq", "init", self._of("srv/spool"))
+        shutil.copytree(REPOSITORY / "docs" / "producers", self._of("srv/producers"))
 
     def _of(self, path: str) -> str:
         return os.path.join(self.root, path)

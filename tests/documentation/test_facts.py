@@ -8,6 +8,7 @@ import pytest
 from spoolq import config
 from spoolq.cli import main
 from spoolq.cli.settings import spelled
+from spoolq.conformance.rules import RULES
 from tests.conftest import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -88,3 +89,17 @@ def test_the_figures_of_the_explanation_are_those_of_the_benchmarks():
 
 def test_the_schema_that_the_docs_offer_is_json():
     assert json.loads((DOCS / "job.schema.json").read_text(encoding="utf-8"))["required"]
+
+
+def test_the_rules_of_a_producer_are_those_that_it_is_checked_by():
+    told = {row[0].strip("`"): row[1:3] for row in table("producers.md", "The rules")}
+    assert told == {name: [rule.asks, rule.prevents] for name, rule in RULES.items()}
+    headings = re.findall(r"^#+ (.+)$", (DOCS / "spool-format.md").read_text("utf-8"), re.MULTILINE)
+    assert {rule.stands for rule in RULES.values()} <= set(headings)
+
+
+def test_every_producer_is_in_the_page_of_producers():
+    page = (DOCS / "producers.md").read_text(encoding="utf-8")
+    files = [path.name for path in (DOCS / "producers").iterdir()]
+    assert len(files) == 6
+    assert [name for name in files if f"{{literalinclude}} producers/{name}\n" not in page] == []

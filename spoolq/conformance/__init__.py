@@ -74,8 +74,10 @@ def examine(
     no_full_disk = fulldisk.unable()
     broken: List[Broken] = []
     with ground() as place:
-        broken += looks.plainly(producer, place, 3 if long else 1)
-        if not _is_hopeless(broken):
+        broken += looks.at_all(producer, place)
+        submits = not {"errors", "told-last"} & {each.rule for each in broken}
+        if submits:
+            broken += looks.plainly(producer, place, 3 if long else 1)
             broken += looks.together(producer, place, 10 if long else 1)
             broken += looks.without_pending(producer, place)
             if no_calls is None:
@@ -91,19 +93,18 @@ def examine(
         not_tried["system calls"] = no_calls
     if no_full_disk is not None:
         not_tried["full disk"] = no_full_disk
-    verdicts = tuple(_verdict(rule, broken, no_calls) for rule in RULES)
+    if not submits:
+        not_tried = {"anything else": "it submits no job"}
+    verdicts = tuple(_verdict(rule, broken, submits, no_calls) for rule in RULES)
     return Report(tuple(words), verdicts, not_tried)
 
 
-def _is_hopeless(broken: Sequence[Broken]) -> bool:
-    """Say whether it fails where nothing is wrong, so that nothing else would tell anything."""
-    return any(each.rule == "errors" and "nothing was wrong" in each.seen for each in broken)
-
-
-def _verdict(rule: str, broken: Sequence[Broken], no_calls: Optional[str]) -> Verdict:
+def _verdict(
+    rule: str, broken: Sequence[Broken], submits: bool, no_calls: Optional[str]
+) -> Verdict:
     seen = tuple(dict.fromkeys(each.seen for each in broken if each.rule == rule))
     if seen:
         return Verdict(rule, "broken", seen)
     if no_calls is not None and RULES[rule].seen == CALLS:
         return Verdict(rule, "not seen", (no_calls,))
-    return Verdict(rule, "kept")
+    return Verdict(rule, "kept" if submits else "not seen")

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from functools import lru_cache
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from spoolq.conformance.producer import Producer, Ran
+from spoolq.conformance.producer import PATIENCE, Producer, Ran
 
 _MAKE = ("open", "openat", "creat")
 _WRITE = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "sendfile")
@@ -177,7 +179,7 @@ def traced(producer: Producer, spool: str, command: bytes) -> Tuple[Ran, List[St
 
 
 def killed_after(producer: Producer, spool: str, command: bytes, number: int) -> Tuple[Ran, str]:
-    """Run a producer, and kill it and its children right after its `number`-th step.
+    """Run a producer, and kill it and its children right after its `number`-th step, or at its end.
 
     Each call that may be a step stops its process, which goes on when its line has been read.
 
@@ -193,18 +195,32 @@ def killed_after(producer: Producer, spool: str, command: bytes, number: int) ->
         os.close(theirs)
     reader = Reader(spool, running.stdout_inode())
     last = ""
-    with os.fdopen(ours, encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
+    try:
+        for line in _lines(ours):
             step = reader.step(line)
             if step is not None:
                 number -= 1
                 if number == 0:
-                    running.kill()
                     last = f"{step.call} ({step.kind})"
                     break
-            if line.endswith("--- stopped by SIGSTOP ---\n"):
+            if line.endswith("--- stopped by SIGSTOP ---"):
                 _let_go(int(line.split()[0]))
+    finally:
+        running.kill()
+        os.close(ours)
     return running.ended(), last
+
+
+def _lines(descriptor: int) -> Iterator[str]:
+    """Yield what is written into a pipe, line by line, until its end or for so long."""
+    until = time.monotonic() + PATIENCE
+    rest = b""
+    while select.select([descriptor], [], [], max(0.0, until - time.monotonic()))[0]:
+        data = os.read(descriptor, 1 << 16)
+        if not data:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        yield from (line.decode("utf-8", "surrogateescape") for line in lines)
 
 
 def _let_go(pid: int) -> None:

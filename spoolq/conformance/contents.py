@@ -11,7 +11,7 @@ from spoolq import names
 from spoolq.conformance.order import Broken
 from spoolq.conformance.producer import Ran
 from spoolq.errors import InvalidJob
-from spoolq.job import Job
+from spoolq.job import MAX_GIVEN, Job
 from spoolq.layout import DIRECTORIES
 
 _STEM = 50  # characters of a plain name's stem with which the id begins
@@ -28,13 +28,15 @@ class Entry(NamedTuple):
 
 def jobs(spool: str) -> List[Entry]:
     """Return what lies in pending/, but for what begins with a dot."""
-    pending = os.path.join(spool, "pending")
     found = []
-    for filename in sorted(os.listdir(pending) if os.path.isdir(pending) else ()):
+    for filename in sorted(_list(os.path.join(spool, "pending"))):
         if not filename.startswith("."):
-            path = os.path.join(pending, filename)
-            with open(path, "rb") as file:
-                found.append(Entry(filename, file.read(), os.lstat(path).st_mode))
+            path = os.path.join(spool, "pending", filename)
+            mode, data = os.lstat(path).st_mode, b""
+            if stat.S_ISREG(mode):  # nothing else is opened: a FIFO would not let go
+                with open(path, "rb") as file:
+                    data = file.read(MAX_GIVEN + 1)
+            found.append(Entry(filename, data, mode))
     return found
 
 
@@ -42,12 +44,21 @@ def outline(spool: str) -> Dict[str, int]:
     """Return what a spool holds besides what is a producer's affair, and when each changed."""
     found = {}
     for directory in (".", *DIRECTORIES):
-        if directory in ("tmp", "pending"):
-            continue
-        for entry in os.scandir(os.path.join(spool, directory)):
-            if entry.name not in ("tmp", "pending"):
-                found[f"{directory}/{entry.name}"] = entry.stat(follow_symlinks=False).st_mtime_ns
+        path = os.path.join(spool, directory)
+        found[directory] = os.lstat(path).st_mode if os.path.lexists(path) else 0
+        for name in _list(path) if directory not in ("tmp", "pending") else ():
+            if name not in ("tmp", "pending"):
+                changed = os.lstat(os.path.join(path, name)).st_mtime_ns
+                found[f"{directory}/{name}"] = changed
     return found
+
+
+def _list(path: str) -> List[str]:
+    """Return what is in a directory; nothing where it is not there any more."""
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
 
 
 def judge(spool: str, ran: Ran, command: bytes, *, shared: bool = False) -> Iterator[Broken]:
@@ -64,8 +75,11 @@ def judge(spool: str, ran: Ran, command: bytes, *, shared: bool = False) -> Iter
         return
     misnamed = list(_judge_name(found[0], ran))
     yield from misnamed
-    yield from _judge_mode(found[0], shared)
     job = None
+    if not stat.S_ISREG(found[0].mode):
+        yield Broken("json", f"pending/{found[0].filename} is not a regular file")
+        return
+    yield from _judge_mode(found[0], shared)
     try:
         job = Job.from_bytes(found[0].data)
     except InvalidJob as error:
@@ -78,7 +92,7 @@ def judge(spool: str, ran: Ran, command: bytes, *, shared: bool = False) -> Iter
 
 def left_in_tmp(spool: str) -> Iterator[Broken]:
     """Yield a broken rule if something is left in tmp/; names with a dot are spoolq's own."""
-    left = [name for name in os.listdir(os.path.join(spool, "tmp")) if name[:1] != "."]
+    left = [name for name in _list(os.path.join(spool, "tmp")) if name[:1] != "."]
     if left:
         yield Broken("tidy", f"tmp/{left[0]} is left")
 
@@ -121,9 +135,7 @@ def _judge_name(entry: Entry, ran: Ran) -> Iterator[Broken]:
 def _judge_mode(entry: Entry, shared: bool) -> Iterator[Broken]:
     bits = stat.S_IMODE(entry.mode)
     wanted = 0o440 if shared else 0o400
-    if not stat.S_ISREG(entry.mode):
-        yield Broken("private", f"pending/{entry.filename} is not a regular file")
-    elif bits & wanted != wanted or bits & (0o007 if shared else 0o077):
+    if bits & wanted != wanted or bits & (0o007 if shared else 0o077):
         place = "a group's spool" if shared else "a spool of one's own"
         yield Broken("private", f"its mode is {bits:04o} in {place}")
 

@@ -37,6 +37,15 @@ _SHORT = COMMANDS["words"]
 _NO_TEXT = (b"echo \xff.", b"echo \xc0\xaf \xed\xa0\x80.")
 
 
+def at_all(producer: Producer, ground: Ground) -> Iterator[Broken]:
+    """Run it once, and see whether it submits a job at all."""
+    spool = ground.spool()
+    before = contents.outline(spool)
+    ran = producer.run(spool, _SHORT)
+    yield from contents.judge(spool, ran, _SHORT)
+    yield from _beside(before, contents.outline(spool))
+
+
 def plainly(producer: Producer, ground: Ground, rounds: int) -> Iterator[Broken]:
     """Run it with every command, each in a fresh spool, and look at the files."""
     told: List[str] = []
@@ -48,7 +57,9 @@ def plainly(producer: Producer, ground: Ground, rounds: int) -> Iterator[Broken]
             yield from contents.judge(spool, ran, command)
             yield from _beside(before, contents.outline(spool))
             told += [ran.told] if ran.code == 0 else []
-            shutil.rmtree(spool)
+            shutil.rmtree(spool, ignore_errors=True)
+            if ran.code is None:
+                return  # and so it would go on
     yield from ids.judge(told)
     spool = ground.spool(shared=True)
     yield from contents.judge(spool, producer.run(spool, _SHORT), _SHORT, shared=True)

@@ -22,7 +22,7 @@ from spoolq.layout import DIRECTORIES
 from spoolq.spool import SpoolDir
 
 SPOOL, COMMAND = "{spool}", "{command}"
-PATIENCE = 30.0  # seconds that a producer may take
+PATIENCE = 20.0  # seconds that a producer may take
 
 
 class Ran(NamedTuple):
@@ -118,6 +118,9 @@ class Running:
         except subprocess.TimeoutExpired:
             self.kill()
             out, err = self.process.communicate()
+        except BaseException:
+            self.kill()
+            raise
         return Ran(code, out, err, self._began_at, datetime.now(timezone.utc))
 
     def kill(self) -> None:

@@ -83,6 +83,7 @@ def examine(
             if no_calls is None:
                 broken += looks.in_order(producer, place)
                 broken += looks.killed(producer, place, None if long else kills)
+                broken += looks.with_a_taken_name(producer, place)
                 broken += looks.with_failing_syncs(producer, place)
             if no_calls is not None or long:
                 broken += looks.killed_at_random(producer, place, 100 if long else 20)

@@ -46,6 +46,10 @@ _UNFINISHED = " <unfinished ...>"
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>")
 
 
+#: Each process finds the first names that it would publish under taken (mv tries two ways).
+TAKEN = "?renameat2,?link,?linkat:error=EEXIST:when=1..3"
+
+
 class Step(NamedTuple):
     """One thing that a producer did: to `path`, by way of which call, with which flags."""
 
@@ -64,7 +68,16 @@ def unable() -> Optional[str]:
     with tempfile.NamedTemporaryFile() as out:
         try:
             done = subprocess.run(
-                ["strace", "-f", "-y", "-o", out.name, "-e", "inject=getppid:signal=CONT", "true"],
+                [
+                    "strace",
+                    "-f",
+                    "-y",
+                    "-o",
+                    out.name,
+                    "-e",
+                    "inject=getppid:signal=CONT:when=1..3",
+                    "true",
+                ],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 timeout=20,
@@ -168,10 +181,15 @@ def _words(out: str, inject: str = "") -> List[str]:
     return [*words, "-e", f"inject={inject}", "--"] if inject else [*words, "--"]
 
 
-def traced(producer: Producer, spool: str, command: bytes) -> Tuple[Ran, List[Step]]:
-    """Run a producer under strace; return what came of it, and all its steps."""
+def traced(
+    producer: Producer, spool: str, command: bytes, inject: str = ""
+) -> Tuple[Ran, List[Step]]:
+    """Run a producer under strace; return what came of it, and all its steps.
+
+    `inject` is what strace is to do to which of its calls.
+    """
     with tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="surrogateescape") as file:
-        running = producer.start(spool, command, _words(file.name))
+        running = producer.start(spool, command, _words(file.name, inject))
         reader = Reader(spool, running.stdout_inode())
         ran = running.ended()
         steps = [reader.step(line) for line in file]

@@ -130,6 +130,17 @@ def without_pending(producer: Producer, ground: Ground) -> Iterator[Broken]:
     yield from _refused(spool, ran, "nothing could be put into pending/")
 
 
+def with_a_taken_name(producer: Producer, ground: Ground) -> Iterator[Broken]:
+    """Let its name be taken when it publishes: it may fail or take another, but not replace."""
+    spool = ground.spool()
+    ran, steps = calls.traced(producer, spool, _SHORT, calls.TAKEN)
+    for broken in order.judge(spool, steps):
+        if broken.rule == "no-replace":
+            yield Broken("no-replace", f"where the name was taken, {broken.seen}")
+    if ran.code == 0 and not contents.jobs(spool):
+        yield Broken("errors", f"the name was taken, and it {_ended(ran)}")
+
+
 def with_failing_syncs(producer: Producer, ground: Ground) -> Iterator[Broken]:
     """Let its syncs fail: all of them, then all but the first of each of its processes."""
     for first, what in ((1, "every sync"), (2, "every sync but the first")):

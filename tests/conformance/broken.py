@@ -77,7 +77,20 @@ def publish(made, job):
     elif fault == "copies":
         with open(made, "rb") as source, open(job, "xb") as target:
             target.write(source.read())
+            target.flush()
             sync(target.fileno())
+        os.unlink(made)
+    elif fault == "replaces what is taken":
+        try:
+            os.link(made, job)
+            os.unlink(made)
+        except FileExistsError:
+            os.rename(made, job)
+    elif fault == "does not look at its link":
+        try:
+            os.link(made, job)
+        except FileExistsError:
+            pass
         os.unlink(made)
     else:
         os.link(made, job)

@@ -65,6 +65,7 @@ class Tally:
         self.there = 0  # there already, as after an answer that was lost
         self.refused = 0  # and are in dead/ here
         self.left = 0  # may have arrived, and are held for the next forwarder
+        self.is_cut_short = False  # it was stopped before all had gone
 
     @property
     def settled(self) -> int:
@@ -186,6 +187,7 @@ class Forwarder:
         self._record()
         if not self._packing.held:
             if self._stopping:
+                self.tally.is_cut_short = self._packing.has_work()
                 return True
             if not self._packing.has_work():
                 if not self._follow:

@@ -17,7 +17,16 @@ import click
 
 from spoolq import api, config, instants
 from spoolq.cli import completing, render, times
-from spoolq.cli.verbs import FAILED, TRY_AGAIN, Refused, Verb, open_spool, typed, working_directory
+from spoolq.cli.verbs import (
+    FAILED,
+    INTERRUPTED,
+    TRY_AGAIN,
+    Refused,
+    Verb,
+    open_spool,
+    typed,
+    working_directory,
+)
 from spoolq.errors import BadInput, Busy, NoSpool, SpoolqError
 from spoolq.spool import SpoolDir
 
@@ -73,7 +82,9 @@ def forward(ctx: click.Context, /, targets: Sequence[str], **options: Any) -> No
     ends = _forward(spool.dir, chosen, options)
     if options["as_json"]:
         render.document({"targets": [end.as_dict() for end in ends]})
-    code = max((end.tell(quiet=options["as_json"]) for end in ends), default=0)
+    code = max(end.tell(quiet=options["as_json"]) for end in ends)
+    if not options["follow"] and any(end.forwarder.tally.is_cut_short for end in ends):
+        code = code or INTERRUPTED
     if code:
         ctx.exit(code)
 

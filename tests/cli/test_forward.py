@@ -144,6 +144,24 @@ def test_of_several_targets_each_gets_its_share_and_one_that_is_away_holds_up_no
     third.close()
 
 
+def test_who_is_interrupted_before_all_has_gone_says_so_and_loses_nothing(
+    run_cli, popen, spool, other, tmp_path
+):
+    sent = enqueue(run_cli, *(f"echo {n}" for n in range(700)))  # more than a batch
+    gate = tmp_path / "gate"
+    ssh = stand_in(tmp_path, f"until [ -e {gate} ]; do sleep 0.05; done")
+    process = popen("forward", "--ssh", ssh, "--program", PROGRAM, f"host:{other.path}")
+    wait_until(lambda: (tmp_path / "ssh.log").exists(), "the call of ssh")
+    process.send_signal(signal.SIGTERM)
+    said = process.stderr.readline()
+    assert "settling what is on its way" in said
+    gate.write_text("")
+    assert process.wait(60) == 130
+    there, here = ids(other, "pending"), ids(spool, "pending")
+    assert len(there) == 500 and sorted(there + here) == sorted(sent)
+    assert ids(spool, "completed") == there
+
+
 # --- it does not go -------------------------------------------------------------------------------
 
 

@@ -23,6 +23,8 @@ from spoolq.names import Name
 from spoolq.spool import SpoolDir
 from spoolq.targets import Share, Target
 
+WINDOW = 50_000  # names that are held at most; the next look finds the others
+
 
 class Parcel(NamedTuple):
     """A job on its way: its claim here, and what is in its file."""
@@ -72,8 +74,9 @@ class Packing:
         if not self._queue:
             odd = self._look()
             ripe = self._intake.ripe(self.settings)
-            for filename in self._intake.admit([*odd, *ripe], self.settings):
-                self._queue.append(("pending", filename))
+            if self._intake.admit([*odd, *ripe], self.settings):
+                self._glances[0].forget()  # they are jobs now, perhaps of another target
+                self._look()
         return bool(self._queue)
 
     def _look(self) -> List[str]:
@@ -83,15 +86,20 @@ class Packing:
         for glance in self._glances:
             glance.look()
         try:
-            return self._look_through()
+            odd, is_all = self._look_through()
         except BaseException:
             self._glances[0].forget()  # it was not seen whole
             raise
+        if not is_all:
+            self._glances[0].forget()
+        return odd
 
-    def _look_through(self) -> List[str]:
+    def _look_through(self) -> Tuple[List[str], bool]:
+        """Look at all names; return those that have not the form, and whether the rest is held."""
         found: List[Tuple[int, str, str]] = []
         odd: List[str] = []
         others: Set[str] = set()
+        is_all = True
         for state in ("pending", "failed"):
             for filename in self._spool.dir(state).scan():
                 name = names.parse(filename)
@@ -101,11 +109,13 @@ class Packing:
                     pass  # whoever holds it wants it here
                 elif filename not in self._not_ours and self._is_ours(state, filename, name):
                     found.append((9 - name.priority, filename, state))
-                else:
-                    others.add(filename)
+                    if len(found) >= 2 * WINDOW:
+                        found, is_all = sorted(found)[:WINDOW], False
+                elif self._share.reads:
+                    others.add(filename)  # which need not be read again
         self._not_ours = others
         self._queue = [(state, filename) for _, filename, state in sorted(found, reverse=True)]
-        return odd
+        return odd, is_all
 
     def _is_ours(self, state: str, filename: str, name: Name) -> bool:
         if not self._share.reads:
@@ -245,6 +255,9 @@ def give_up(spool: SpoolDir, target: Target) -> List[str]:
         claim = names.parse(filename)
         if claim is None or claim.worker is None or claim.mark != target.mark:
             continue
+        view = views.look(spool, "processing", filename, views.settings_of(spool)[0])
+        if view is None or (view.job and view.job.recorded(claim.attempt, claim.stamp)):
+            continue  # what is recorded is known, and recovery moves it on
         if not is_alive(spool, claim.worker) and spool.give_back(claim, claim) is not None:
             ids.append(claim.id)
     return ids

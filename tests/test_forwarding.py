@@ -12,7 +12,7 @@ from spoolq.names import Name, mark_of
 from spoolq.packing import give_up
 from spoolq.receiving import Receiver
 from spoolq.spool import SpoolDir
-from spoolq.targets import Share, Target
+from spoolq.targets import Share, Target, chosen
 from tests import given
 from tests.conftest import entries
 from tests.forwarders import Direct, forward, forwarder, ids, lost, target_of
@@ -107,6 +107,23 @@ def test_a_job_that_was_dropped_is_taken_in_and_goes(spool, other):
     assert entries(spool, "pending") == ["bad.json"]  # for as long as somebody may write it
 
 
+def test_a_drop_goes_to_the_target_that_its_job_belongs_to(spool, other):
+    away = Target("away:", "", "away")
+    share = Share([target_of(other), away])
+    for number in range(20):
+        given.write(spool, "pending", f"d{number}.json", '{"command": "echo dropped"}')
+    forward(spool, other, share=share)
+    here, there = ids(spool, "pending"), ids(other, "pending")
+    assert len(here) + len(there) == 20 and here and there
+    assert all(chosen([target_of(other), away], job_id) == away for job_id in here)
+
+
+def test_more_names_than_are_held_go_all_the_same(spool, other, monkeypatch):
+    monkeypatch.setattr("spoolq.packing.WINDOW", 3)
+    sent = enqueue(spool, 20)
+    assert forward(spool, other).forwarded == len(sent)
+
+
 def test_more_than_a_batch_goes_in_batches(spool, other, monkeypatch):
     monkeypatch.setattr("spoolq.wire.MOST", 4)
     sent = enqueue(spool, 10)
@@ -131,6 +148,12 @@ def test_nothing_leaves_a_spool_that_is_paused(spool, other):
     control.pause(spool)
     assert forward(spool, other).forwarded == 0
     control.resume(spool)
+    assert forward(spool, other).forwarded == len(sent)
+
+
+def test_a_target_that_is_paused_takes_jobs_all_the_same(spool, other):
+    sent = enqueue(spool)
+    control.pause(other)
     assert forward(spool, other).forwarded == len(sent)
 
 
@@ -406,6 +429,17 @@ def test_who_gives_up_lets_the_jobs_wait_again_as_they_were(spool, other, clock)
     die_sending(spool, other, arrives=False)
     assert give_up(spool, target_of(other)) == ["tomorrow"]
     assert entries(spool, "pending") == [str(name)]
+
+
+def test_nobody_gives_up_what_is_recorded_as_forwarded(spool, other, monkeypatch):
+    (job_id,) = enqueue(spool, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(SpoolDir, "finish_move", lost)
+        with pytest.raises(Unreachable):
+            forward(spool, other)
+    assert give_up(spool, target_of(other)) == []
+    control.recover_now(spool)
+    assert ids(spool, "completed") == [job_id]
 
 
 def test_nobody_gives_up_what_a_living_forwarder_holds(spool, other):

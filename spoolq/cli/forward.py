@@ -101,8 +101,10 @@ def _targets(texts: Sequence[str]) -> List[Any]:
 
 
 def _give_up(spool: SpoolDir, chosen: Sequence[Any]) -> None:
+    from spoolq import control
     from spoolq.packing import give_up
 
+    control.recover_now(spool)  # what is known to have arrived is moved on
     for target in chosen:
         ids = give_up(spool, target)
         name = render.escape(target.text)

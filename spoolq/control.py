@@ -145,6 +145,12 @@ def _ask_its_worker(spool: SpoolDir, view: JobView, clock: Clock) -> None:
     if claim is None or claim.worker is None:
         time.sleep(_POLL)  # a stray file: a worker puts it back
         return
+    if claim.mark is not None and lease.probe(spool, claim.worker) != "held":
+        raise WrongState(
+            f"job {claim.id} may have been forwarded, and its forwarder is gone",
+            where=view.path,
+            hint=f"settle that first:  {lease.settling(lease.read_card(spool, claim.worker))}",
+        )
     is_elsewhere = kind_of(claim.slot) and spool.dir("workers").has(claim.worker)
     if not is_elsewhere and lease.probe(spool, claim.worker) != "held":
         recover_now(spool, clock)

@@ -3,6 +3,9 @@
 Only a worker with the same executor can find out what became of such a run; what it finds alive it
 takes on. Every other one leaves the claim where it is, and says who can settle it. Who removes the
 dead worker's directory by hand declares its runs lost.
+
+A job that a dead forwarder was sending to another spool is elsewhere too, whatever became of the
+forwarder's directory: the name of the claim alone says so, and `forwarding` settles it.
 """
 
 from __future__ import annotations
@@ -39,6 +42,8 @@ class Elsewhere:
             Nothing if it is over, or was never elsewhere; else why the claim stays as it is.
         """
         assert claim.worker is not None
+        if claim.mark is not None:
+            return on_its_way(self._spool, claim.worker)
         kind = kind_of(claim.slot)
         if kind is None or not self._spool.dir("workers").has(claim.worker):
             return ""
@@ -57,6 +62,12 @@ class Elsewhere:
         """Return what has been found alive since the last call."""
         alive, self._alive = self._alive, []
         return alive
+
+
+def on_its_way(spool: SpoolDir, forwarder: str) -> str:
+    """Return why the claims of a dead forwarder stay, and who can settle them."""
+    how = lease.settling(lease.read_card(spool, forwarder))
+    return f"its forwarder is gone, and the job may have arrived; settle that:  {how}"
 
 
 def _start(kind: str, theirs: Any) -> str:

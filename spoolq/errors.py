@@ -13,7 +13,8 @@
     |-- WrongFormat            the spool is of a format that this spoolq does not know
     |-- UnsafeSpool            others may write where commands come from
     |-- Busy                   try again: somebody else is at it, or a limit is reached
-    |   `-- StorageFull        ... no space, no inodes, over quota
+    |   |-- StorageFull        ... no space, no inodes, over quota
+    |   `-- Unreachable        ... another spool, or the way to it
     |-- StorageFailed          the filesystem refused; what was asked did not happen
     |-- OutcomeUnknown         the last sync failed: it may or may not survive a power cut
     `-- WorkerLost             this worker's claims are no longer its own
@@ -114,6 +115,10 @@ class Busy(SpoolqError):
 
 class StorageFull(Busy):
     """No space, no inodes, or over quota."""
+
+
+class Unreachable(Busy):
+    """Another spool does not answer, or takes nothing now; what was asked may have happened."""
 
 
 class StorageFailed(SpoolqError):

@@ -185,7 +185,7 @@ def _check_history(value: Any) -> None:
         for key in ("success", "deferred"):
             if key in entry and not isinstance(entry[key], bool):
                 raise _Bad(f"must be true or false, not {_kind(entry[key])}", index, key)
-        for key in ("worker", "error", "output"):
+        for key in ("worker", "error", "output", "forwarded_to"):
             if key in entry and not isinstance(entry[key], str):
                 raise _Bad(f"must be text, not {_kind(entry[key])}", index, key)
 
@@ -282,6 +282,7 @@ FIELDS: Dict[str, Field] = {
                     "signal": {"type": "integer"},
                     "error": {"type": "string"},
                     "output": {"type": "string"},
+                    "forwarded_to": {"type": "string"},
                 },
             },
         },

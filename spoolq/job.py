@@ -220,15 +220,22 @@ def wish(entry: Entry, job: Job, retry_at: datetime) -> None:
 
 
 def ran(entry: Entry) -> bool:
-    """Say whether an entry tells of a run: who cancels a job that waits writes one as well."""
+    """Say whether an entry tells of a run: who cancels or forwards a job writes one as well."""
     waited = entry.get("error") == CANCELLED and "not_before" in entry
-    return not waited and entry.get("attempt") != 0
+    return not waited and "forwarded_to" not in entry and entry.get("attempt") != 0
+
+
+def was_forwarded(entry: Entry) -> bool:
+    """Say whether an entry tells that the job went to another spool, which has it from then on."""
+    return "forwarded_to" in entry and "error" not in entry
 
 
 def ended(entry: Entry) -> str:
     """Return how a recorded run ended, in words."""
     if "error" in entry:
         return str(entry["error"])
+    if "forwarded_to" in entry:
+        return f"forwarded to {entry['forwarded_to']}"
     if "signal" in entry:
         return f"killed by signal {entry['signal']}"
     return f"exit code {entry.get('exit_code', '?')}"
@@ -263,9 +270,9 @@ def next_place(
     """
     finished_at = instants.from_rfc3339(entry["finished_at"])
     error = entry.get("error")
-    if succeeded(entry):
+    if succeeded(entry) or was_forwarded(entry):
         return "completed", finished_at, attempt
-    if error == CANCELLED:
+    if error == CANCELLED or "forwarded_to" in entry:
         return "dead", finished_at, attempt
     if error == INTERRUPTED:
         waited = entry.get("not_before", entry["started_at"])

@@ -33,6 +33,7 @@ _NAME = re.compile(
 )
 _ID_ALONE = re.compile(_ID, re.ASCII)
 _WORKER_ALONE = re.compile(rf"(?=.{{1,80}}\Z){_WORKER}-\d+-[0-9a-z]+", re.ASCII)
+_SENT = re.compile(r"(to[0-9a-f]{8})_\d{1,5}", re.ASCII)
 _BASE32 = b"0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: nothing that is misread
 _TO_BASE32 = _BASE32 * 8  # by the five lower bits of a byte
 
@@ -55,6 +56,12 @@ class Name(NamedTuple):
     def at(self) -> datetime:
         """The instant that the state is about."""
         return instants.from_stamp(self.stamp)
+
+    @property
+    def mark(self) -> Optional[str]:
+        """The mark of the target that a claim is on its way to; None for every other claim."""
+        match = _SENT.fullmatch(self.slot or "")
+        return match.group(1) if match else None
 
     def waiting(self, *, stamp: Optional[str] = None, attempt: Optional[int] = None) -> Name:
         """Return the name outside processing/, with another time or attempt if given."""
@@ -98,6 +105,12 @@ def is_job(filename: str) -> bool:
     return filename.endswith(SUFFIX) and not filename.startswith(".")
 
 
+def is_on_its_way(filename: str) -> bool:
+    """Say whether a file in processing/ is on its way to another spool: nothing of it runs here."""
+    name = parse(filename)
+    return name is not None and name.mark is not None
+
+
 def is_id(text: str) -> bool:
     """Say whether `text` may serve as a job's id."""
     return _ID_ALONE.fullmatch(text) is not None and text != "last"
@@ -106,6 +119,17 @@ def is_id(text: str) -> bool:
 def is_worker(text: str) -> bool:
     """Say whether `text` may be the name of a worker: host-pid-random."""
     return _WORKER_ALONE.fullmatch(text) is not None
+
+
+def mark_of(target: str) -> str:
+    """Return the mark of a target, by which the slots of the claims on their way there begin.
+
+    It is in the claim's own name, so that nobody needs another file to know that the job may be
+    in another spool already.
+    """
+    import hashlib  # here alone: no other verb needs it
+
+    return "to" + hashlib.sha256(target.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def random_text(length: int) -> str:

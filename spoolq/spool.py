@@ -85,10 +85,6 @@ def outcome_of(slot: str) -> str:
     return slot + OUTCOME
 
 
-def _outcome(record: Record) -> str:
-    return outcome_of(record.claim.slot or "")
-
-
 class SpoolDir(Layout):
     """A spool's directories, held open, and the moves between them."""
 
@@ -216,12 +212,14 @@ class SpoolDir(Layout):
         claim = Name(stamp, name.priority, attempt, name.id, worker, slot)
         return self._claim_as(claim, "pending", filename)
 
-    def claim_to_change(self, state: str, filename: str, name: Name, worker: str) -> Optional[Name]:
+    def claim_to_change(
+        self, state: str, filename: str, name: Name, worker: str, slot: str = CHANGE
+    ) -> Optional[Name]:
         """Claim a waiting job to change it, not to run it: time and attempt stay in its name.
 
         So recovery can put it back as it was, when who changes it dies in the middle.
         """
-        return self._claim_as(name._replace(worker=worker, slot=CHANGE), state, filename)
+        return self._claim_as(name._replace(worker=worker, slot=slot), state, filename)
 
     def _claim_as(self, claim: Name, state: str, filename: str) -> Optional[Name]:
         try:
@@ -240,7 +238,7 @@ class SpoolDir(Layout):
         From here on the run is not lost with its worker: who takes the claim over finds how it
         ended. A power cut may take the file, until it is synced, and then the job runs again.
         """
-        filename = _outcome(record)
+        filename = outcome_of(record.claim.slot or "")
         with unless_removed(worker_dir):
             try:
                 descriptor = worker_dir.create(filename)
@@ -282,7 +280,7 @@ class SpoolDir(Layout):
             WorkerLost: the worker's directory is gone, and all its claims with it.
         """
         processing = self.dir("processing")
-        filename, claim = _outcome(record), str(record.claim)
+        filename, claim = outcome_of(record.claim.slot or ""), str(record.claim)
         with unless_removed(worker_dir):
             if not processing.has(claim):
                 worker_dir.discard(filename)

@@ -159,10 +159,10 @@ class Transitions:
 
 
 def _told(state: str, filenames: Iterable[str], seen_at: datetime) -> Iterator[Transition]:
-    """Yield what is to be told: no drops, which have no id yet, nor jobs that somebody changes."""
+    """Yield what is to be told: no drops, which have no id yet, nor jobs that nobody runs here."""
     for filename in filenames:
         name = names.parse(filename)
-        if name is not None and name.slot != CHANGE:
+        if name is not None and name.slot != CHANGE and name.mark is None:
             yield Transition(seen_at, state, name, filename)
 
 

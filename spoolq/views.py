@@ -111,17 +111,29 @@ class WorkerView(NamedTuple):
     """One worker at one moment; `card` is what its worker.json says.
 
     `running` are its claims; if it lives, without those whose run has ended and waits for the disk.
+    `sending` are those on their way to another spool.
     """
 
     name: str
     alive: bool
     card: Dict[str, Any]
     running: Tuple[Name, ...]
+    sending: Tuple[Name, ...] = ()
 
     @property
     def stays(self) -> bool:
-        """Whether it runs jobs: a verb that changes one is a worker too, for a moment."""
-        return self.card.get("count") != 0 or bool(self.running)
+        """Whether it is one for longer: a verb that changes a job is a worker for a moment."""
+        return self.card.get("count") != 0 or bool(self.running or self.sending or self.forwards_to)
+
+    @property
+    def forwards_to(self) -> Optional[str]:
+        """The target of one that runs nothing, but sends jobs there."""
+        return lease.forwards_to(self.card)
+
+    @property
+    def heirs(self) -> str:
+        """What becomes of its jobs if it is gone, in words."""
+        return lease.heirs(self.card, len(self.sending))
 
     def as_dict(self) -> Dict[str, Any]:
         """Return it as JSON has it."""
@@ -138,6 +150,7 @@ class WorkerView(NamedTuple):
                 }
                 for claim in self.running
             ],
+            "sending": [claim.id for claim in self.sending],
         }
 
 
@@ -381,5 +394,7 @@ def workers(spool: SpoolDir) -> List[WorkerView]:
         if alive and running:
             over = ended.get(worker, set()) | lease.ended_slots(spool, worker)
             running = [claim for claim in running if claim.slot not in over]
-        found.append(WorkerView(worker, alive, card, tuple(running)))
+        sending = tuple(claim for claim in running if claim.mark is not None)
+        running = [claim for claim in running if claim.mark is None]
+        found.append(WorkerView(worker, alive, card, tuple(running), sending))
     return found

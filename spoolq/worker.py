@@ -336,6 +336,7 @@ class Worker:
             return True
         if self._stopping:
             return True
-        if not self._drain or any(map(names.is_job, self._spool.dir("processing").list())):
+        claims = filter(names.is_job, self._spool.dir("processing").list())
+        if not self._drain or not all(map(names.is_on_its_way, claims)):
             return False  # looked at first: what others run may fail, and wait for its retry
         return self._agenda.is_empty(self._live.current)

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from spoolq import doctor, instants, platform
+from spoolq import doctor, instants, names, platform
 from spoolq.errors import NoSpool, StorageFailed
 from spoolq.layout import DIRECTORIES, PAUSED
 from spoolq.names import Name
@@ -64,6 +64,13 @@ def drop(state, filename, content=DROPPED):
         age(path, 100)
 
     return put
+
+
+def on_its_way(spool, clock):
+    own = given.worker(spool)
+    name = given.job(spool, "pending", given.named(clock))
+    spool.claim_to_change("pending", str(name), name, own.name, names.mark_of("host:") + "_0")
+    given.die(own)
 
 
 def orphan(spool, clock, **outcome):
@@ -183,6 +190,7 @@ DAMAGES = {
     "one id": ("doubled-id", "dead/", doubled, False),
     "a stray": ("stray", "processing/x.json", drop("processing", "x.json", '{"command":""}'), True),
     "an orphan": ("orphan", "processing/", orphan, True),
+    "one on its way": ("on-its-way", "processing/", on_its_way, False),
     "a record": ("unfinished-move", "processing/", lambda *a: orphan(*a, exit_code=0), True),
     "two names": ("unfinished-move", "tmp/", published_twice, True),
     "a worker gone": ("dead-worker", "workers/", dead_worker, True),
@@ -363,8 +371,8 @@ def test_a_spool_of_a_group_is_well_and_its_modes_are_its_own(tmp_path, clock):
 @ROOT
 def test_what_belongs_to_somebody_else_is_looked_at_and_not_repaired(spool, clock):
     orphan(spool, clock)
-    for folder, _, names in os.walk(spool.path):
-        for path in [folder, *(os.path.join(folder, name) for name in names)]:
+    for folder, _, files in os.walk(spool.path):
+        for path in [folder, *(os.path.join(folder, name) for name in files)]:
             os.chown(path, 12345, 12345)
     before = given.everything(spool)
     report = doctor.examine(spool.path, repair=True)

@@ -353,7 +353,7 @@ def _seems_alive(spool: api.Spool, worker: str) -> bool:
     if not names.is_worker(worker):
         return False
     card = lease.read_card(spool.dir, worker)
-    if card.get("count") == 0:
+    if card.get("count") == 0 and lease.forwards_to(card) is None:
         return False  # somebody who changes a job
     if platform.LINUX and card.get("boot") == platform.boot_id():
         return os.path.exists(f"/proc/{card.get('pid')}")

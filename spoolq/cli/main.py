@@ -32,6 +32,7 @@ _SECTIONS = (
         "The spool",
         ("status", "watch", "dashboard", "init", "config", "purge", "doctor", "completion", "demo"),
     ),
+    ("Other machines", ("forward", "receive")),
     ("The machine", ("metrics", "systemd")),
 )
 _VERBS: Lazy = {
@@ -61,6 +62,8 @@ _VERBS: Lazy = {
     "doctor": ("doctor:doctor", "Look for what is wrong with the spool and the machine."),
     "completion": ("settings:completion", "Print the completion script of a shell."),
     "demo": ("demo:demo", "Show in a minute how it works."),
+    "forward": ("forward:forward", "Move waiting jobs into another spool."),
+    "receive": ("forward:receive", "Take in what forward sends."),
     "metrics": ("metrics:metrics", "Print how the spool is, for Prometheus."),
     "systemd": ("systemd:systemd", "Let systemd run the workers."),
 }

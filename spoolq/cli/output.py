@@ -20,6 +20,7 @@ from spoolq.cli import completing, render
 from spoolq.cli.verbs import Refused, Verb, Whole, open_spool, resolve
 from spoolq.errors import NotFound
 from spoolq.harmless import Harmless
+from spoolq.job import ended, was_forwarded
 from spoolq.layout import STATES
 
 _CHUNK = 64 * 1024
@@ -164,6 +165,9 @@ def _explain_silence(spool: api.Spool, job_id: str, attempt: Optional[int]) -> N
             )
     if view.state == "processing":
         render.say(f"job {view.id} has printed nothing so far; spoolq logs -f {view.id} waits")
+    elif runs and was_forwarded(runs[-1]):
+        where = render.escape(ended(runs[-1]))
+        render.say(f"job {view.id} was {where}, and has printed nothing here")
     elif runs:
         render.say(f"job {view.id} printed nothing")
     elif names.is_id(view.id):

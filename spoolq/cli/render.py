@@ -77,6 +77,11 @@ def place(path: str) -> str:
     return f" in {escape(path)}" if is_terminal(sys.stderr) else ""
 
 
+def stdout_bytes() -> BinaryIO:
+    """Return stdout as bytes, for what is not text."""
+    return open(os.devnull, "wb") if sys.stdout is None else sys.stdout.buffer
+
+
 def stdin() -> Optional[BinaryIO]:
     """Return stdin as bytes, or None where it was closed at the start."""
     return None if sys.stdin is None else sys.stdin.buffer

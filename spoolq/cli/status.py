@@ -108,7 +108,7 @@ def warnings(spool: api.Spool, workers: List[views.WorkerView]) -> List[str]:
         if view.card.get("trouble"):
             found.append(f"worker {view.name} is in trouble: {view.card['trouble']}")
         if not view.alive:
-            found.append(f"worker {view.name} is gone; the next worker takes its jobs over")
+            found.append(f"worker {view.name} is gone; {view.heirs}")
     return found
 
 
@@ -136,7 +136,8 @@ def show(spool: api.Spool) -> None:
         began = tables.started(view.card)
         up = spans.length((now - began).total_seconds()) if began else "?"
         name = Cell.styled(view.name, "bold")
-        render.line(Cell.joined("worker ", name, f": {tables.slots(view)} busy, up {up}"))
+        does = f"{tables.slots(view)} busy" if view.forwards_to is None else tables.errand(view)
+        render.line(Cell.joined("worker ", name, f": {does}, up {up}"))
         for claim in view.running:
             render.line(f"  {tables.run_line(spool, claim)}")
     if not alive:
@@ -145,7 +146,7 @@ def show(spool: api.Spool) -> None:
         render.warn(warning)
     if paused:
         render.advise("paused: workers take nothing new; go on with:  spoolq resume")
-    elif not alive and (waiting.now or counts["failed"] or counts["processing"]):
+    elif not alive and (waiting.now or counts["failed"] or any(view.running for view in workers)):
         render.advise("start a worker with:  spoolq worker start --count 1")
     elif not sum(counts[state] for state in STATES):
         render.tip("nothing is here yet; put a job in with:  spoolq enqueue 'echo hello'")

@@ -11,7 +11,7 @@ import os
 from datetime import datetime
 from typing import Any, List, Optional, Sequence, Tuple
 
-from spoolq import api, instants, job, logs, names, spans
+from spoolq import api, instants, job, lease, logs, names, spans
 from spoolq.cli import columns, render, tables, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.render import escape
@@ -126,7 +126,7 @@ def _attempts(view: JobView, now: datetime) -> List[Row]:
     if len(told) < len(history):
         rows.append(("...", f"{len(history) - len(told)} earlier ones; --json has them all"))
     rows += [(_which(run), _run(run, now)) for run in told]
-    if view.state == "processing" and view.name is not None:
+    if view.state == "processing" and view.name is not None and view.name.mark is None:
         worker = Cell.styled(f"by {view.name.worker}", "dim")
         since = f"{times.short(view.name.at, now)}  {tables.when(view, now)}  "
         rows.append((f"attempt {view.name.attempt}", Cell.joined(since, worker)))
@@ -150,6 +150,11 @@ def _run(run: Entry, now: datetime) -> Cell:
     began = _time(run, "started_at", now)
     if not job.ran(run):
         told = Cell.styled(f"{escape(job.ended(run))} while it waited", "red")
+        if job.was_forwarded(run):
+            told = Cell.joined(
+                Cell.styled(escape(job.ended(run)), "green"),
+                Cell.styled(f"  by {escape(str(run.get('worker', '?')))}", "dim"),
+            )
         return Cell.joined(f"{_time(run, 'finished_at', now)}  ", told)
     end = Cell.styled(escape(job.ended(run)), "green" if job.succeeded(run) else "red")
     worker = Cell.styled(f"  by {escape(str(run.get('worker', '?')))}", "dim")
@@ -165,6 +170,8 @@ def what_next(spool: api.Spool, view: JobView, now: datetime) -> str:
         return "the next worker moves it to dead/, unless it is mended before"
     if view.job is None:
         return "nothing by itself; mend the file, then:  spoolq dlq retry " + _shell(view.id)
+    if view.state == "completed" and job.was_forwarded(view.last_run):
+        return f"nothing here: it was {escape(job.ended(view.last_run))}, where it runs"
     if view.state == "completed":
         return f"nothing; a copy of it runs with:  spoolq enqueue --like {view.id}"
     if view.state == "dead":
@@ -193,6 +200,8 @@ def _after_this_run(spool: api.Spool, view: JobView) -> str:
     """Return what follows if the run that goes on fails."""
     if view.name is None or view.name.worker is None:
         return "it waits for recovery by a worker"
+    if view.name.mark is not None:
+        return _on_its_way(spool, view.name.worker)
     if all(worker.name != view.name.worker or not worker.alive for worker in spool.workers()):
         return "its worker is gone; the next worker ends what is left of it and runs it again"
     if view.attempts > view.max_retries:
@@ -201,6 +210,17 @@ def _after_this_run(spool: api.Spool, view: JobView) -> str:
     policy = view.settings.policy(view.job)
     wait = spans.length(job.backoff(view.attempts, policy, 0.0))
     return f"if this attempt fails, attempt {view.attempts + 1} follows after {wait}"
+
+
+def _on_its_way(spool: api.Spool, forwarder: str) -> str:
+    for worker in spool.workers():
+        if worker.name == forwarder and worker.alive:
+            return f"it is on its way to {escape(str(worker.forwards_to))}"
+        if worker.name == forwarder:
+            return "its forwarder is gone, and it may have arrived; settle that:  " + escape(
+                lease.settling(worker.card)
+            )
+    return "it has just moved on"
 
 
 def _shell(text: str) -> str:

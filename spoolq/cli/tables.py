@@ -52,6 +52,8 @@ def moment(view: JobView) -> datetime:
 def when(view: JobView, now: datetime) -> Cell:
     """Return that time by its distance, in the words of the state."""
     at = moment(view)
+    if view.name is not None and view.name.mark is not None:
+        return Cell.styled("on its way", "cyan")
     if view.state == "processing" and view.name is not None:
         far = f", {view.progress.percent:.3g} %" if view.progress else ""
         return Cell.styled(f"for {spans.length((now - at).total_seconds())}{far}", "cyan")
@@ -183,7 +185,9 @@ def print_workers(spool: api.Spool, workers: Sequence[WorkerView]) -> None:
     """Print workers as a table, with a further row for each further run."""
     rows: List[List[str]] = []
     for view in workers:
-        runs = [] if view.alive else ["gone; the next worker takes its jobs over"]
+        runs = [] if view.alive else [f"gone; {render.escape(view.heirs)}"]
+        if view.alive and view.forwards_to is not None:
+            runs.append(errand(view))
         runs += [run_line(spool, claim) for claim in view.running]
         if view.card.get("trouble"):
             runs.append(f"trouble: {render.escape(str(view.card['trouble']))}")
@@ -205,8 +209,18 @@ def shown_workers(spool: api.Spool) -> List[WorkerView]:
 
 
 def slots(view: WorkerView) -> str:
-    """Return how many of a worker's slots are in use: 1 of 2."""
+    """Return how many of a worker's slots are in use: 1 of 2; a forwarder has none."""
+    if view.forwards_to is not None:
+        return _NOTHING
     return render.escape(f"{len(view.running)} of {view.card.get('count', '?')}")
+
+
+def errand(view: WorkerView) -> str:
+    """Return what a forwarder does: sends 3 jobs to host:spool."""
+    target = render.escape(str(view.forwards_to))
+    number = len(view.sending)
+    what = "1 job" if number == 1 else f"{number} jobs"
+    return f"sends {what} to {target}" if number else f"forwards to {target}"
 
 
 def started(card: Dict[str, Any]) -> Optional[datetime]:

@@ -147,7 +147,7 @@ class _ForAll:
         seen: Set[str] = set()
         for state in ("pending", "processing", "failed", "pending"):
             for entry in self._spool.dir.dir(state).scan():
-                if not names.is_job(entry):
+                if not names.is_job(entry) or names.is_on_its_way(entry):
                     continue
                 later = state == "pending" and entry[: len(stamp)] > stamp
                 later = later or names.is_held(entry)

@@ -174,6 +174,7 @@ class Look:
             claim
             for filename in self.names("processing")
             if (claim := names.parse(filename)) is not None
+            and claim.mark is None
             # Of a worker that lives some may have ended, and wait for the disk.
             and (claim.worker not in lives or claim in lives[claim.worker])
         ][:limit]

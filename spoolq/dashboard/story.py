@@ -16,7 +16,7 @@ from typing import List, NamedTuple, Optional
 from spoolq import instants, logs
 from spoolq.fsio import Dir
 from spoolq.harmless import Harmless
-from spoolq.job import Entry, ended, ran, succeeded
+from spoolq.job import Entry, ended, ran, succeeded, was_forwarded
 from spoolq.logs import LogName
 from spoolq.views import JobView
 
@@ -70,7 +70,9 @@ def _present(view: JobView) -> Told:
 def _ended(view: JobView, entry: Entry) -> Told:
     worker = entry.get("worker", "")
     if not ran(entry):
-        return Told("", worker, None, None, f"{ended(entry)} while it waited", False, None)
+        is_gone = was_forwarded(entry)
+        words = ended(entry) if is_gone else f"{ended(entry)} while it waited"
+        return Told("", worker, None, None, words, is_gone, None)
     started = finished = None
     if "started_at" in entry:
         started = instants.from_rfc3339(entry["started_at"])

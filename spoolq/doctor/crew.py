@@ -55,7 +55,7 @@ class Crew(NamedTuple):
         return [
             worker
             for worker, state in self.states.items()
-            if state == "held" and self.cards[worker].get("count") != 0
+            if state == "held" and views.WorkerView(worker, True, self.cards[worker], ()).stays
         ]
 
 
@@ -76,6 +76,9 @@ def claims(patient: Patient, crew: Crew) -> Iterator[Finding]:
             if view.job is not None and view.job.recorded(claim.attempt, claim.stamp):
                 what = f"its outcome is recorded, and its worker {claim.worker} is gone"
                 yield problem("unfinished-move", path, what, _RECOVER, patient.recover)
+            elif claim.mark is not None:
+                what = f"its forwarder {claim.worker} is gone, and it may have arrived"
+                yield problem("on-its-way", path, what, lease.settling(crew.cards[claim.worker]))
             else:
                 what = f"its worker {claim.worker} is gone"
                 yield problem("orphan", path, what, _RECOVER, patient.recover)

@@ -60,6 +60,7 @@ CODES: Dict[str, str] = {
     "doubled-id": "two jobs have one id",
     "stray": "a file in processing/ names no worker",
     "orphan": "a claim whose worker is gone",
+    "on-its-way": "a job may be in another spool, and who sent it is gone",
     "unfinished-move": "a job whose outcome is recorded, or which is published, and not yet moved",
     "dead-worker": "what a worker left that is gone",
     "unknown-worker": "what lies in workers/ cannot be told alive or dead",

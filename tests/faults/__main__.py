@@ -16,6 +16,7 @@ CAMPAIGNS: Dict[str, Sequence[str]] = {
     "power": (),
     "syscalls": ("--controls",),
     "storms": (),
+    "forwarding": (),
     "storage": (),
     "hostile": (),
     "clocks": (),

@@ -147,7 +147,11 @@ class Board:
             busy = len(view.running)
             count = view.card.get("count")
             slots = count if isinstance(count, int) else busy
-            found.append(Crew(view.name, min(busy, slots), slots, _since(view), view.alive))
+            told = view.heirs if not view.alive else ""
+            if view.alive and view.forwards_to is not None:
+                told = f"sends {len(view.sending)} jobs to {view.forwards_to}"
+            crew = Crew(view.name, min(busy, slots), slots, _since(view), view.alive, told)
+            found.append(crew)
         return tuple(found)
 
     # --- how many, and how fast -------------------------------------------------------------------

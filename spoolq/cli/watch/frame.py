@@ -269,8 +269,10 @@ class _Table:
         """Return the line of a worker."""
         crew = self._scene.crew[index]
         if not crew.alive:
-            told = "gone; the next worker takes its jobs over"
+            told = f"gone; {safe(crew.told or 'the next worker takes its jobs over')}"
             return line(self._columns, [Span(f" {crew.name}  "), Span(told, "red")])
+        if crew.told:
+            return line(self._columns, [Span(f" {crew.name}  "), Span(safe(crew.told), "dim")])
         since = ""
         if crew.since is not None:  # a clock's time, which needs no clock to stay true
             here = map(instants.from_epoch, (crew.since, self._now))

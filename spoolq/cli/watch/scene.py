@@ -56,13 +56,17 @@ class Section(NamedTuple):
 
 
 class Crew(NamedTuple):
-    """One worker: how many of its slots are busy, since when it is there, and whether it lives."""
+    """One worker: how many of its slots are busy, since when it is there, and whether it lives.
+
+    `told` is said instead of all that: what a forwarder does, or what becomes of who is gone.
+    """
 
     name: str
     busy: int
     slots: int
     since: Optional[float]
     alive: bool
+    told: str = ""
 
 
 class Rate(NamedTuple):

@@ -5,14 +5,15 @@ nothing of the spool, nor asks what files a process has open. It goes by the las
 lease after that has begun the runs get TERM, and at three quarters KILL, again and again; a lease
 after it other hosts may start the jobs. Nothing that was claimed before is started after that.
 
-Not seen: a run that has left its session, while its environment cannot be read. A process that
-waits for a disk in a way that no signal ends is not ended.
+What has left its session is known by its environment, and gets KILL alone. Not seen: such a
+process while its environment cannot be read. One that waits for a disk in a way that no signal ends
+is not ended.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import Callable, Iterable, List, Optional, Protocol, Set, Tuple
+from typing import Callable, Dict, Iterable, List, Optional, Protocol, Set, Tuple
 
 from spoolq import platform, processes
 from spoolq.executors import Ended
@@ -21,7 +22,7 @@ from spoolq.job import LOST
 from spoolq.logs import logger
 from spoolq.names import Name
 
-_ROUND = 0.1
+_ROUND, _REST = 0.1, 0.25  # seconds between two looks, while it acts and before
 #: Of a lease: when the runs are asked to end, and when they are killed.
 ASK, KILL = 0.5, 0.75
 
@@ -37,6 +38,9 @@ class Guarding(Protocol):
     def trusts(self) -> bool:
         """Say whether the lease holds, so that a run may be started."""
 
+    def is_through(self, claim: Name) -> bool:
+        """Say whether nothing is left of a run that has ended, as far as the guard ends it."""
+
     def judged(self, ended: Ended) -> Ended:
         """Return the end of a run as it is to be recorded."""
 
@@ -50,13 +54,20 @@ class Unneeded:
         """Say yes."""
         return True
 
+    def is_through(self, claim: Name) -> bool:
+        """Say yes."""
+        return True
+
     def judged(self, ended: Ended) -> Ended:
         """Change nothing."""
         return ended
 
 
 class Guard:
-    """The thread that ends the runs; `trips` says how often it had to begin."""
+    """The thread that ends the runs; `trips` says how often it had to begin.
+
+    `ring` is called when nothing is left of a run that it has ended.
+    """
 
     def __init__(
         self,
@@ -64,12 +75,14 @@ class Guard:
         leaders: Optional[Leaders],
         lease: float,
         grace: float,
+        ring: Callable[[], None] = lambda: None,
         elapsed: Callable[[], float] = platform.elapsed,
     ) -> None:
         self._heartbeat = heartbeat
         self._leaders = leaders
         self._ask_after = lease * ASK
         self._kill_after = min(lease * ASK + grace, lease * KILL)
+        self._ring = ring
         self._elapsed = elapsed
         self._ends = threading.Event()
         self._asked: Set[int] = set()
@@ -77,7 +90,8 @@ class Guard:
         self._is_tripped = False
         self._kill_at = 0.0
         self.trips = 0
-        self._ended: Set[Name] = set()  # claims whose runs it has begun to end
+        self._doomed: Dict[Name, int] = {}  # runs that it ends, and who led them
+        self._through: Set[Name] = set()  # those of which nothing is left
         self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
 
     def start(self) -> None:
@@ -94,14 +108,23 @@ class Guard:
         """Say whether the lease holds, so that a run may be started."""
         return not (self._is_tripped or self._is_late())
 
+    def is_through(self, claim: Name) -> bool:
+        """Say whether nothing is left of a run that has ended, as far as the guard ends it.
+
+        Its leader may have heeded TERM and something else of it not; the job must not run again
+        beside that (test_a_run_is_not_over_while_anything_of_it_lives).
+        """
+        return claim not in self._doomed or claim in self._through
+
     def judged(self, ended: Ended) -> Ended:
         """Return the end of a run as it is to be recorded: as lost, if it is the guard's doing.
 
         Then it makes no difference whether this worker or another host comes to record it first.
         """
-        if ended.run.claim not in self._ended:
+        claim = ended.run.claim
+        if self._doomed.pop(claim, None) is None:
             return ended
-        self._ended.discard(ended.run.claim)
+        self._through.discard(claim)
         return ended if ended.error else ended._replace(error=LOST)
 
     def look(self) -> None:
@@ -130,26 +153,46 @@ class Guard:
         """Push the end of all runs on; False if there are none any more."""
         if self._leaders is None:
             return False
-        leaders = dict(self._leaders())
-        left = processes.children_and(set(leaders.values()))
+        under_way = dict(self._leaders())
+        kills = self._heartbeat.is_gone or self._elapsed() >= self._kill_at
+        try:
+            left = processes.children_and({*under_way.values(), *self._doomed.values()})
+        except OSError:  # no descriptor left to look with
+            self._doomed.update(under_way)
+            processes.send_to_groups(self._doomed.values(), kill=kills)
+            return True
         sessions = {one.session for one in left}
         # Who has ended by itself is told as it ended, though nobody has looked yet.
-        self._ended.update(claim for claim, leader in leaders.items() if leader in sessions)
-        if self._heartbeat.is_gone or self._elapsed() >= self._kill_at:
+        self._doomed.update((c, leader) for c, leader in under_way.items() if leader in sessions)
+        if kills:
             processes.kill(left)
-            self._search(list(leaders))
         else:
             fresh = [one for one in left if one.pid not in self._asked]
             processes.ask(fresh)
             self._asked.update(one.pid for one in fresh)
-        return bool(leaders or left)
+        ending = [claim for claim in list(self._doomed) if claim not in self._through]
+        wanted = [c for c in ending if kills or self._doomed.get(c) not in sessions]
+        if wanted:
+            self._search(wanted, sessions)
+        return bool(under_way or left or ending)
 
-    def _search(self, claims: List[Name]) -> None:
+    def _search(self, claims: List[Name], sessions: Set[int]) -> None:
         """Kill what has left its session, in one more thread: to read an environment may hang."""
         if self._searcher is None or not self._searcher.is_alive():
-            search = threading.Thread(target=_kill_all_of, args=(claims,), daemon=True)
-            self._searcher = search
-            search.start()
+            args = (claims, sessions)
+            self._searcher = threading.Thread(target=self._kill_all_of, args=args, daemon=True)
+            self._searcher.start()
+
+    def _kill_all_of(self, claims: List[Name], sessions: Set[int]) -> None:
+        try:
+            found = processes.find_all([processes.Marks(str(claim)) for claim in claims])
+        except OSError:
+            return  # no descriptor left to look with: the next round tries again
+        for claim, left in zip(claims, found):
+            processes.kill(left)
+            if not left and self._doomed.get(claim) not in sessions:
+                self._through.add(claim)
+                self._ring()
 
     def _tell(self, age: float) -> None:
         """Say what happens, in one more thread: the log may lie on the same server."""
@@ -162,14 +205,8 @@ class Guard:
         threading.Thread(target=logger.error, args=("%s", what), daemon=True).start()
 
     def _run(self) -> None:
-        while not self._ends.wait(_ROUND):
-            self.look()
-
-
-def _kill_all_of(claims: List[Name]) -> None:
-    marks = [processes.Marks(str(claim)) for claim in claims]
-    try:
-        for left in processes.find_all(marks):
-            processes.kill(left)
-    except OSError:
-        pass  # no descriptor left to look with: the next round tries again
+        while not self._ends.wait(_ROUND if self._is_tripped else _REST):
+            try:
+                self.look()
+            except (OSError, RuntimeError):  # no descriptor, or no thread, is to be had
+                continue

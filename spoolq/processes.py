@@ -164,6 +164,11 @@ def kill(left: Sequence[Process]) -> None:
     send((process.pid for process in left), _KILL)
 
 
+def send_to_groups(leaders: Iterable[int], *, kill: bool) -> None:
+    """Signal the groups of sessions' leaders, for want of a look at what is in them."""
+    send([-leader for leader in leaders], _KILL if kill else _TERM)
+
+
 _TERM = signal.SIGTERM
 _CONT = getattr(signal, "SIGCONT", 0)
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)

@@ -81,6 +81,7 @@ class Worker:
         self._claiming = Claiming(
             spool, own, executor, intake, self._agenda, self._outcomes, guard, clock, monotonic
         )
+        self._ended: List[Ended] = []  # told, and not through for the guard
         self._next_tick = 0.0
         self._write = write
         self._is_free_again = False  # to claim, and slots stood free while it was not
@@ -293,7 +294,10 @@ class Worker:
 
     def _hear(self) -> List[Ended]:
         """Return the runs that have ended, which are under way no more."""
-        ended = [self._guard.judged(one) for one in self._executor.outcomes()]
+        self._ended += self._executor.outcomes()
+        through = [one for one in self._ended if self._guard.is_through(one.run.claim)]
+        self._ended = [one for one in self._ended if one not in through]
+        ended = [self._guard.judged(one) for one in through]
         for one in ended:
             del self._claiming.runs[one.run.claim]
         return ended

@@ -20,6 +20,9 @@ class Pledge:
     def trusts(self):
         return not self.is_late
 
+    def is_through(self, claim):
+        return True
+
     def judged(self, ended):
         return ended
 

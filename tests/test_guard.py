@@ -108,7 +108,7 @@ def test_a_run_that_is_deaf_is_killed_after_its_grace(guard, runs, clock):
 @pytest.mark.parametrize("grace", [5.0, 3600.0])
 @pytest.mark.parametrize("lease", [5.0, 60.0, 86_400.0])
 def test_all_is_over_before_three_quarters_of_any_lease(heart, clock, lease, grace):
-    guard = Guard(heart, None, lease, grace, clock.monotonic)
+    guard = Guard(heart, None, lease, grace, elapsed=clock.monotonic)
     assert guard._kill_after <= 0.75 * lease
     assert guard._ask_after == 0.5 * lease
 
@@ -162,7 +162,7 @@ def test_it_opens_no_file_of_the_spool_and_asks_for_no_open_ones(guard, runs, cl
 
 def test_a_search_that_hangs_keeps_no_run_alive(guard, runs, clock, monkeypatch):
     goes_on = threading.Event()
-    monkeypatch.setattr(module, "_kill_all_of", lambda claims: goes_on.wait())
+    monkeypatch.setattr(Guard, "_kill_all_of", lambda self, claims, sessions: goes_on.wait())
     first = start(runs)
     clock.advance(46)
     guard.look()
@@ -171,6 +171,49 @@ def test_a_search_that_hangs_keeps_no_run_alive(guard, runs, clock, monkeypatch)
     guard.look()
     assert second.wait(30) == -signal.SIGKILL
     goes_on.set()
+
+
+def test_a_run_is_not_over_while_anything_of_it_lives(guard, heart, runs, clock):
+    """Its shell heeds TERM, and what that has started does not: the job must not run beside it."""
+    deaf = "import signal, subprocess, sys; " + (
+        "p = subprocess.Popen([sys.executable, '-c', 'import signal, time; "
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); print(2, flush=True); time.sleep(600)'])\n"
+    )
+    process = start(runs, deaf + "import time; print(1, flush=True); print(p.pid, flush=True)\n")
+    told = sorted(process.stdout.readline() for _ in range(2))
+    helper = next(int(line) for line in told if line != "2\n")
+    clock.advance(31)
+    guard.look()
+    assert process.wait(30) == -signal.SIGTERM
+    runs.clear()  # the executor has seen its end
+    heart.began = clock.monotonic()  # and the server is back
+    guard.look()
+    assert not guard.is_through(process.claim)
+    assert _lives(helper)
+    clock.advance(4.1)
+    heart.began = clock.monotonic()
+
+    def is_through():
+        guard.look()
+        return guard.is_through(process.claim)
+
+    wait_until(is_through)
+    assert not _lives(helper)
+    assert guard.judged(ended(process, clock, signal=15)).error == LOST
+    wait_until(lambda: guard.look() or guard.trusts())
+
+
+def test_it_ends_runs_with_no_descriptor_left(guard, runs, clock, monkeypatch):
+    process = start(runs)
+    clock.advance(46)
+
+    def none_left(path):
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(os, "listdir", none_left)
+        guard.look()
+    assert process.wait(30) == -signal.SIGKILL
 
 
 def test_a_directory_that_is_gone_ends_all_at_once(guard, heart, runs, clock):
@@ -192,8 +235,7 @@ def test_after_the_server_is_back_it_trusts_again_when_nothing_runs(guard, heart
     guard.look()
     process.wait(30)
     runs.clear()
-    guard.look()
-    assert guard.trusts()
+    wait_until(lambda: guard.look() or guard.trusts())
     assert guard.trips == 1
 
 
@@ -240,7 +282,7 @@ def test_it_acts_by_itself_while_the_worker_hangs(clock, runs, monkeypatch):
     heart = Heart(clock)
     heart.began = time.monotonic() - 50
     process = start(runs)
-    guard = Guard(heart, lambda: [(process.claim, process.pid)], 60, 5, time.monotonic)
+    guard = Guard(heart, lambda: [(process.claim, process.pid)], 60, 5, elapsed=time.monotonic)
     guard.start()
     process.wait(30)
     guard.stop()
@@ -256,7 +298,7 @@ def test_it_says_what_it_does_even_where_the_log_hangs(heart, runs, clock, monke
 
     monkeypatch.setattr(module.logger, "error", hang)
     process = start(runs)
-    guard = Guard(heart, lambda: [(process.claim, process.pid)], 60, 5, clock.monotonic)
+    guard = Guard(heart, lambda: [(process.claim, process.pid)], 60, 5, elapsed=clock.monotonic)
     clock.advance(31)
     guard.look()
     process.wait(30)

@@ -86,7 +86,7 @@ def serve(
 
         if heartbeat is not None:
             leaders = getattr(executor, "leaders", None)  # of runs on this machine
-            guard = Guard(heartbeat, leaders, settings.lease, settings.grace)
+            guard = Guard(heartbeat, leaders, settings.lease, settings.grace, bell.wake)
             guard.start()
 
         def each_second() -> None:

@@ -83,7 +83,10 @@ class Neighbours:
         while OUT_OF_REACH in settled.values() and self._monotonic() < deadline:
             time.sleep(_POLL)
             for worker in [one for one, state in settled.items() if state == OUT_OF_REACH]:
-                settled[worker] = self.state_of(worker)
+                try:
+                    settled[worker] = self.state_of(worker)
+                except OSError:
+                    continue  # it cannot be seen just now, and was out of reach before
                 if self._sights.get(worker) != doubtful[worker]:
                     settled[worker] = HELD
         return settled

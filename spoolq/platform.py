@@ -308,8 +308,8 @@ def mount(path: str) -> Optional[Tuple[str, FrozenSet[str]]]:
                 fields, _, rest = line.partition(" - ")
                 major, minor = fields.split()[2].split(":")
                 if os.makedev(int(major), int(minor)) == device:
-                    kind, _, options = rest.split()[:3]
-                    return kind, frozenset(options.split(","))
+                    kind, *more = rest.split()
+                    return kind, frozenset(more[-1].split(",") if more else ())
     except (OSError, ValueError, IndexError):
         return None
     return None

@@ -4,7 +4,7 @@ from . import hosts, people
 from .explore import Problem
 from .invariants import history_is_whole, in_one_place, nothing_is_stuck
 from .machine import State
-from .registry import breaking_scenario, scenario
+from .registry import breaking_scenario, large_scenario, scenario
 from .rules import Rules
 from .worker import Plan
 from .world import ALWAYS, problem, ready_worker, waiting_job
@@ -62,6 +62,21 @@ def host_back_beside_two_recoverers(rules: Rules) -> Problem:
         waiting_job(state)
         ready_worker(state, "A", rules, Plan(shared=True, recovers=False))
         ready_worker(state, "B", rules, Plan(foreign=True, claims=False))
+        ready_worker(state, "D", rules, Plan(foreign=True, claims=False))
+        state.launch("N", hosts.partition, "A")
+        state.launch("H", hosts.watch_over, "A")
+
+    return problem(build, rules, "B", 1, at_end=ENDS)
+
+
+@large_scenario
+def host_back_beside_recoverers_that_go_on(rules: Rules) -> Problem:
+    """As `host_back_beside_two_recoverers`, with all of them claiming and recovering."""
+
+    def build(state: State) -> None:
+        waiting_job(state)
+        ready_worker(state, "A", rules, Plan(shared=True))
+        ready_worker(state, "B", rules, Plan(foreign=True))
         ready_worker(state, "D", rules, Plan(foreign=True, claims=False))
         state.launch("N", hosts.partition, "A")
         state.launch("H", hosts.watch_over, "A")

@@ -176,8 +176,8 @@ def refuse_second_host(spool: SpoolDir, own: str) -> None:
     if others:
         worker, host = min(others.items())
         raise StorageFailed(
-            f"{why}, and worker {worker} of host {host} is at work here: between them locks do not "
-            "exclude, so one job could run twice at the same time",
+            f"{why}, and worker {worker} of host {host} is at work here: neither host could tell "
+            "what the other one does, so one job could run twice at the same time",
             where=spool.path,
-            hint="let one host alone run workers, or share the spool by NFSv4 with its locks on",
+            hint="let one host alone run workers, or share the spool by NFSv4, locks and cto on",
         )

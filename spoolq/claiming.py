@@ -16,6 +16,7 @@ from spoolq.config import Settings
 from spoolq.elsewhere import Alive
 from spoolq.errors import InvalidJob
 from spoolq.executors import Executor, NoRoom, NotNow, Run
+from spoolq.guard import Guarding
 from spoolq.job import CANCELLED
 from spoolq.layout import PAUSED
 from spoolq.locks import let_go
@@ -41,6 +42,7 @@ class Claiming:
         intake: Intake,
         agenda: Agenda,
         outcomes: Outcomes,
+        guard: Guarding,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
     ) -> None:
@@ -51,6 +53,7 @@ class Claiming:
         self._intake = intake
         self._agenda = agenda
         self._outcomes = outcomes
+        self._guard = guard
         self._clock = clock
         self._monotonic = monotonic
         self._hold_off_until = 0.0
@@ -132,6 +135,7 @@ class Claiming:
         """
         number, lock = slot
         is_gone = started = False
+        trips = self._guard.trips
         try:
             stamp = instants.to_stamp(self._clock())
             label = executors.slot_name(self._kind, number)
@@ -139,7 +143,7 @@ class Claiming:
             is_gone = claim is None
             if claim is not None:
                 self.unsynced = True
-                started = self._start(claim, name, lock, settings)
+                started = self._start(claim, name, lock, settings, trips)
         except PermissionError as error:  # this file alone: the others get their turn
             self._intake.put_off(filename, error)
         finally:
@@ -147,8 +151,13 @@ class Claiming:
                 let_go(lock)
         return slot if is_gone else None
 
-    def _start(self, claim: Name, name: Name, slot: int, settings: Settings) -> bool:
-        """Start the run of a claim; where that cannot be, put the file where it belongs."""
+    def _start(self, claim: Name, name: Name, slot: int, settings: Settings, trips: int) -> bool:
+        """Start the run of a claim; where that cannot be, put the file where it belongs.
+
+        RACE: any call on the spool may have hung for longer than the lease, and another host have
+        taken the claim over meanwhile; so nothing is started that was claimed, at `trips`, before
+        the guard acted (test_a_claim_from_before_the_guard_acted_is_not_started).
+        """
         try:
             job, changed_at = read_job(self._spool.dir("processing"), str(claim), settings)
             if settings.sync_claims:
@@ -172,8 +181,15 @@ class Claiming:
             self._intake.put_off(str(name.waiting()), error)
             self.hold_off()
             return False
-        run = Run(claim, name, job, changed_at, slot, settings)
+        guard = self._guard
+
+        def may_start() -> bool:
+            return guard.trusts() and guard.trips == trips
+
+        run = Run(claim, name, job, changed_at, slot, settings, may_start)
         try:
+            if not may_start():
+                raise NotNow("the server of the spool was out of reach")
             self._executor.submit(run)
         except NoRoom as error:
             self._spool.give_back(claim, name)

@@ -124,7 +124,7 @@ KEYS: Dict[str, Key] = {
     "durability": Key(_one_of("full", "accept", "none"), "what is synced: full, accept or none"),
     "sync_claims": Key(_flag, "sync a claim before its command starts"),
     "grace": Key(_number(0, 86_400), "seconds between TERM and KILL when a run is ended"),
-    "lease": Key(_number(5, 86_400), "for several hosts, which is not built yet"),
+    "lease": Key(_number(5, 86_400), "after so long without a sign another host counts as dead"),
     "settle": Key(_number(0, 3_600), "seconds a file that does not parse may stand still"),
     "orphans": Key(_one_of("end", "wait"), "what a dead worker's commands get: end or wait"),
     "shell": Key(_program, "runs the commands that are text"),

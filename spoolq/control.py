@@ -18,6 +18,7 @@ from spoolq.executors import kind_of
 from spoolq.job import CANCELLED, Entry, next_place
 from spoolq.layout import PAUSED, storage_error, translated
 from spoolq.names import Name
+from spoolq.neighbours import DEAD, Neighbours
 from spoolq.recovery import Recovery, record_of
 from spoolq.spool import Record, SpoolDir
 from spoolq.text import closest
@@ -61,6 +62,7 @@ def cancel(
         Busy: it has been asked for, and has not happened within `timeout`.
     """
     started = time.monotonic()
+    neighbours = Neighbours(spool, time.monotonic)
     told = asked = False
     view = views.find(spool, job_id)
     if view.state in ("completed", "dead"):
@@ -77,7 +79,7 @@ def cancel(
             told = True
             on_wait(view)
         if view.state == "processing":
-            _ask_its_worker(spool, view, clock)
+            _ask_its_worker(spool, view, clock, neighbours)
         else:
             _cancel_waiting(spool, view, clock)
         asked = True
@@ -139,7 +141,7 @@ def _undo(spool: SpoolDir, claim: Name, view: JobView) -> None:
         spool.give_back(claim, view.name)
 
 
-def _ask_its_worker(spool: SpoolDir, view: JobView, clock: Clock) -> None:
+def _ask_its_worker(spool: SpoolDir, view: JobView, clock: Clock, neighbours: Neighbours) -> None:
     """Ask the worker of a running job to end it, and wait until the job has moved."""
     claim = view.name
     if claim is None or claim.worker is None:
@@ -152,8 +154,8 @@ def _ask_its_worker(spool: SpoolDir, view: JobView, clock: Clock) -> None:
             hint=f"settle that first:  {lease.settling(lease.read_card(spool, claim.worker))}",
         )
     is_elsewhere = kind_of(claim.slot) and spool.dir("workers").has(claim.worker)
-    if not is_elsewhere and lease.probe(spool, claim.worker) != "held":
-        recover_now(spool, clock)
+    if not is_elsewhere and neighbours.state_of(claim.worker) in DEAD:
+        recover_now(spool, clock, neighbours=neighbours)
         time.sleep(_POLL)  # what is left of its run may be waited for
         return
     if _request(spool, claim.worker, f"cancel.{claim.id}"):
@@ -167,17 +169,20 @@ def recover_now(
     *,
     orphans: Optional[str] = None,
     sweep: bool = False,
+    neighbours: Optional[Neighbours] = None,
 ) -> None:
     """Take over the claims of dead workers at once, as every worker does each second.
 
     Args:
         orphans: what the commands of dead workers get, "end" or "wait"; None: as configured.
         sweep: also remove the directories of dead workers, and old litter.
+        neighbours: what is known of the workers; who has just begun to look takes none of another
+            host for dead.
     """
     settings = views.settings_of(spool)[0]
     settings = settings._replace(orphans=orphans or settings.orphans)
     with worker_for_a_moment(spool) as own, translated(spool.path):
-        recovery = Recovery(spool, own, clock, time.monotonic)
+        recovery = Recovery(spool, own, clock, time.monotonic, neighbours=neighbours)
         taken = recovery.look(settings, set())
         deadline = time.monotonic() + settings.grace + _SILENCE
         while recovery.patience() is not None and time.monotonic() < deadline:

@@ -65,7 +65,7 @@ class Dir:
             descriptor = os.open(name, _OPEN_DIR, dir_fd=self.fd)
         elif not stat.S_ISDIR(os.lstat(path).st_mode):
             raise NotADirectoryError(20, "not a directory", path)
-        return Dir(path, descriptor, self.file_mode, self.owner)
+        return type(self)(path, descriptor, self.file_mode, self.owner)
 
     def close(self) -> None:
         """Let the directory go; closing twice is harmless."""
@@ -209,6 +209,10 @@ class Dir:
             os.rename(name, new_name, src_dir_fd=self.fd, dst_dir_fd=target.fd)
         else:
             os.replace(self.name(name), target.name(new_name))
+
+    def replace(self, name: str, target: Dir, new_name: str, data: bytes) -> None:
+        """Rename a file that holds `data` over another."""
+        self.rename(name, target, new_name)
 
     def move(self, name: str, target: Dir, new_name: str) -> None:
         """Rename, and never over what is there already.
@@ -390,11 +394,7 @@ def sync_files(descriptors: Sequence[int]) -> None:
 
 def _refuse_irregular(info: os.stat_result) -> None:
     if not stat.S_ISREG(info.st_mode):
-        kinds = {
-            stat.S_IFDIR: "a directory",
-            stat.S_IFLNK: "a symbolic link",
-            stat.S_IFIFO: "a FIFO",
-            stat.S_IFSOCK: "a socket",
-        }
+        kinds = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+        kinds[stat.S_IFLNK] = "a symbolic link"
         kind = kinds.get(stat.S_IFMT(info.st_mode), "a device")
         raise InvalidJob(f"not a file but {kind}")

@@ -25,6 +25,7 @@ from spoolq.errors import (
     WorkerLost,
 )
 from spoolq.fsio import Dir
+from spoolq.shared import SharedDir
 
 STATES = ("pending", "processing", "failed", "completed", "dead")
 DIRECTORIES = ("tmp", *STATES, "logs", "workers")
@@ -158,11 +159,17 @@ class unless_removed:
     def _is_removed(self) -> bool:
         """Say whether it was; a disk that does not tell has not removed it."""
         try:
-            return not os.path.samestat(os.stat(self._directory.path), self._directory.stat())
+            there = Dir.open(self._directory.path)  # asks a server, where a look may be outdated
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError:
             return False
+        try:
+            return not os.path.samestat(there.stat(), self._directory.stat())
+        except OSError as error:
+            return error.errno == errno.ESTALE  # held open, and another is there
+        finally:
+            there.close()
 
 
 def _make_path(path: str) -> None:
@@ -198,6 +205,7 @@ class Layout:
     def __init__(self, root: Dir) -> None:
         self.root = root
         self.path = root.path
+        self.is_shared = isinstance(root, SharedDir)  # with other hosts
         self._dirs: Dict[str, Dir] = {}
         self._held: Dict[str, os.stat_result] = {}  # what they were when they were opened
 
@@ -222,7 +230,7 @@ class Layout:
                     f"there is no spool at {path}",
                     hint=f"make one:  spoolq init {shlex.quote(path)}  (enqueue makes one too)",
                 )
-            root = Dir.open(path)
+            root = open_root(path)
             info = root.stat()
             if info.st_mode & stat.S_ISGID and info.st_mode & stat.S_IWGRP:
                 root.file_mode = 0o660
@@ -239,7 +247,7 @@ class Layout:
         with translated(path):
             _make_path(path)
             _refuse_other_use(path)
-            root = Dir.open(path, 0o660 if group else 0o600)
+            root = open_root(path, 0o660 if group else 0o600)
             info = root.stat()
             root.owner = _owner_to_be(info)
             if group:
@@ -359,6 +367,12 @@ class Layout:
         for entry in self.dir("pending").scan():
             if entry.startswith(BELL):
                 self.dir("pending").tidy(entry)
+
+
+def open_root(path: str, file_mode: int = 0o600) -> Dir:
+    """Open the directory of a spool, as the filesystem that it is on wants it."""
+    kind = Dir if platform.network_filesystem(path) is None else SharedDir
+    return kind.open(path, file_mode)
 
 
 def _owner_to_be(info: os.stat_result) -> Optional[Tuple[int, int]]:

@@ -17,7 +17,7 @@ import errno
 import json
 import os
 import stat
-from typing import Any, Dict, List, Mapping, NoReturn, Optional, Set
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Set, Tuple
 
 from spoolq import locks, names, platform
 from spoolq.errors import InvalidJob
@@ -33,11 +33,11 @@ FORWARD = "forward"  # the executor of those that run nothing, but send jobs to 
 NO_LOCK = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK})
 _NOTE_SIZE = 512
 _LONGEST_TROUBLE = 200  # of each step that is refused
-_CARD_SIZE = 1024  # written at full length, so that it can be changed on a full disk
+CARD_SIZE = 1024  # written at full length, so that it can be changed on a full disk
 
 
 def _card_bytes(card: Dict[str, Any]) -> bytes:
-    return json.dumps(card).encode("utf-8")[: _CARD_SIZE - 1].ljust(_CARD_SIZE - 1) + b"\n"
+    return json.dumps(card).encode("utf-8")[: CARD_SIZE - 1].ljust(CARD_SIZE - 1) + b"\n"
 
 
 def slot_lock(slot: str) -> str:
@@ -55,14 +55,15 @@ class Lease:
         self.card: Dict[str, Any] = {}
         self._troubles: Dict[str, str] = {}
         self._lock = lock
-        self._inode = directory.stat().st_ino
+        self.inode = directory.stat().st_ino
 
     @classmethod
-    def start(cls, spool: SpoolDir, card: Dict[str, Any]) -> Lease:
+    def start(cls, spool: SpoolDir, card: Dict[str, Any], renews: float = 0) -> Lease:
         """Become a worker: make the directory in tmp/, lock it, then show it.
 
         So no one ever sees a living worker unlocked. `card` is what `worker list` shows beside
-        the process itself.
+        the process itself. Where other hosts share the spool, who runs jobs `renews` its lease of
+        so many seconds (`heartbeat`).
         """
         import socket  # here alone: enqueue imports this module and needs no host
 
@@ -81,6 +82,7 @@ class Lease:
                     "pid": os.getpid(),
                     "host": socket.gethostname(),
                     "boot": platform.boot_id(),
+                    **({"lease": renews} if renews else {}),
                     **card,
                 }
                 directory.write(CARD, _card_bytes(lease.card), sync=False)
@@ -124,7 +126,7 @@ class Lease:
             OSError: it cannot be seen just now.
         """
         try:
-            here = self.spool.dir("workers").stat(self.name).st_ino == self._inode
+            here = self.spool.dir("workers").stat(self.name).st_ino == self.inode
             return here and os.path.samestat(os.stat(self.spool.path), self.spool.root.stat())
         except (FileNotFoundError, NotADirectoryError):
             return False
@@ -164,14 +166,19 @@ class Lease:
         With a claim left (a worker that gives up) all stays: recovery needs the slots' locks and
         the requests. What cannot be removed is left for the next sweep.
         """
+        has_gone = self._has_gone()
+        os.close(self._lock)
+        self.dir.close()
+        if not has_gone and self.spool.is_shared:
+            self._has_gone()  # on NFS what was open stayed, under another name, until now
+
+    def _has_gone(self) -> bool:
         try:
             if self.is_ours() and not self.spool.has_claims_of(self.name):
                 clear(self.spool.dir("workers"), self.name, self.spool.dir("tmp"))
+            return True
         except OSError:
-            pass  # the next sweep removes what is left: its lock is free from now on
-        finally:
-            os.close(self._lock)
-            self.dir.close()
+            return False  # the next sweep removes what is left: its lock is free from now on
 
 
 def is_request(entry: str) -> bool:
@@ -214,10 +221,10 @@ def write_note(descriptor: int, facts: Mapping[str, Any]) -> None:
         OSError: it is too long, or the disk refuses it.
     """
     data = json.dumps(dict(facts)).encode("utf-8")
-    if len(data) >= _CARD_SIZE:
+    if len(data) >= CARD_SIZE:
         raise OSError(errno.EFBIG, "the note of a run is too long")
     os.lseek(descriptor, 0, os.SEEK_SET)
-    write_all(descriptor, data.ljust(_CARD_SIZE - 1) + b"\n")
+    write_all(descriptor, data.ljust(CARD_SIZE - 1) + b"\n")
 
 
 def read_slot(spool: SpoolDir, worker: str, slot: str, claim: str) -> Dict[str, Any]:
@@ -256,24 +263,56 @@ def heirs(card: Dict[str, Any], sent: int) -> str:
     return f"{what} may have arrived; settle that:  {settling(card)}"
 
 
+def look_at_card(spool: SpoolDir, worker: str) -> Tuple[Dict[str, Any], Tuple[int, ...]]:
+    """Return what a worker.json says, and what it looks like: each beat changes that.
+
+    ({}, ()) where the worker has no directory. It is opened, so that a network filesystem asks its
+    server.
+
+    Raises:
+        OSError: it cannot be seen just now.
+    """
+    try:
+        directory = room(spool, worker)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}, ()
+    try:
+        return _read_from(directory, CARD)
+    except FileNotFoundError:
+        return {}, (0,)
+    finally:
+        directory.close()
+
+
 def _read_json(spool: SpoolDir, worker: str, filename: str, **must_have: str) -> Dict[str, Any]:
     try:
         directory = room(spool, worker)
     except OSError:
         return {}
     try:
-        descriptor = directory.open_file(filename)
-        try:
-            value = json.loads(read_all(descriptor, _CARD_SIZE), parse_constant=_no_number)
-        finally:
-            os.close(descriptor)
-    except (OSError, ValueError, InvalidJob):
-        return {}  # half-written or foreign: it says nothing
+        value = _read_from(directory, filename)[0]
+    except OSError:
+        return {}
     finally:
         directory.close()
-    if not isinstance(value, dict) or any(value.get(k) != v for k, v in must_have.items()):
-        return {}
-    return value
+    return {} if any(value.get(k) != v for k, v in must_have.items()) else value
+
+
+def _read_from(directory: Dir, filename: str) -> Tuple[Dict[str, Any], Tuple[int, ...]]:
+    """Return the object in a file, {} where it is half-written or foreign, and its looks."""
+    try:
+        descriptor = directory.open_file(filename)
+    except InvalidJob:
+        return {}, ()
+    try:
+        info = os.fstat(descriptor)
+        value = json.loads(read_all(descriptor, CARD_SIZE), parse_constant=_no_number)
+    except ValueError:
+        value = {}
+    finally:
+        os.close(descriptor)
+    looks = (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+    return value if isinstance(value, dict) else {}, looks
 
 
 def _no_number(word: str) -> NoReturn:

@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
 
 LINUX = sys.platform.startswith("linux")
 WINDOWS = sys.platform == "win32"
@@ -104,6 +104,12 @@ def uptime() -> float:
     """Return the seconds since this kernel was started, in its own count; 0 where unknown."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return 0.0 if clock is None else time.clock_gettime(clock)
+
+
+def elapsed() -> float:
+    """Return seconds on a clock that nobody sets, and that counts sleep where the system can."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def pidfd_open(pid: int) -> Optional[int]:
@@ -279,12 +285,22 @@ def has_writer(descriptor: int) -> bool:
 
 
 _NETWORK_FILESYSTEMS = frozenset(
-    "nfs nfs4 cifs smb3 smbfs 9p fuse.sshfs ceph glusterfs fuse.glusterfs lustre afs gpfs".split()
+    "nfs nfs4 cifs smb3 smbfs 9p virtiofs fuse.sshfs ceph fuse.ceph glusterfs fuse.glusterfs "
+    "lustre afs gpfs gfs2 ocfs2 beegfs orangefs fuse.juicefs fuse.rclone fuse.s3fs".split()
 )
 
 
 def filesystem(path: str) -> Optional[str]:
     """Return the kind of filesystem that holds `path`, as the mount table calls it, or None."""
+    found = mount(path)
+    return None if found is None else found[0]
+
+
+def mount(path: str) -> Optional[Tuple[str, FrozenSet[str]]]:
+    """Return kind and options of the filesystem that holds `path`, or None where unknown.
+
+    Source: proc(5), /proc/pid/mountinfo.
+    """
     try:
         device = os.stat(path).st_dev
         with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
@@ -292,7 +308,8 @@ def filesystem(path: str) -> Optional[str]:
                 fields, _, rest = line.partition(" - ")
                 major, minor = fields.split()[2].split(":")
                 if os.makedev(int(major), int(minor)) == device:
-                    return rest.split()[0]
+                    kind, *more = rest.split()
+                    return kind, frozenset(more[-1].split(",") if more else ())
     except (OSError, ValueError, IndexError):
         return None
     return None

@@ -126,7 +126,32 @@ def send(numbers: Iterable[int], signal_number: int) -> None:
             continue  # gone, or out of reach: whoever waits for the lock sees which
 
 
-def _kill(left: Sequence[Process]) -> None:
+def children_and(leaders: Set[int]) -> List[Process]:
+    """Return this process's living children, and those of sessions.
+
+    By what no hung filesystem can hold up. A child may not be in its session yet: its exec hangs.
+    """
+    if not platform.LINUX:
+        return [Process(leader, leader, leader) for leader in leaders]
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        status = _read_stat(int(entry))
+        if status is None or status.state in "ZX":
+            continue
+        if status.session in leaders or status.parent == os.getpid():
+            found.append(Process(int(entry), status.group, status.session))
+    return found
+
+
+def ask(left: Sequence[Process]) -> None:
+    """Ask processes to end; a stopped one would not hear it, so each is continued."""
+    fresh = [one.pid for one in left]
+    send(fresh, _TERM)
+    if _CONT:
+        send(fresh, _CONT)
+
+
+def kill(left: Sequence[Process]) -> None:
     """Kill processes, and their groups, in which only the run's own can be.
 
     RACE: a command may fork and exit faster than it is looked at, so that each process found is
@@ -137,6 +162,11 @@ def _kill(left: Sequence[Process]) -> None:
     groups = {process.group for process in left} - {0, 1, own}
     send((-group for group in groups), _KILL)
     send((process.pid for process in left), _KILL)
+
+
+def send_to_groups(leaders: Iterable[int], *, kill: bool) -> None:
+    """Signal the groups of sessions' leaders, for want of a look at what is in them."""
+    send([-leader for leader in leaders], _KILL if kill else _TERM)
 
 
 _TERM = signal.SIGTERM
@@ -178,13 +208,11 @@ class Ending:
         if left:
             self._begun = True
         if left and now >= self._kill_at:
-            _kill(left)
+            kill(left)
         else:
-            fresh = [one.pid for one in left if one.pid not in self._asked]
-            send(fresh, _TERM)
-            if _CONT:
-                send(fresh, _CONT)
-            self._asked.update(fresh)
+            fresh = [one for one in left if one.pid not in self._asked]
+            ask(fresh)
+            self._asked.update(one.pid for one in fresh)
         # Paced even when all is over: who asked may go on waiting, for a lock held out of sight.
         until_kill = self._kill_at - now
         self._next_look = now + min(self._pause, until_kill if until_kill > 0 else self._pause)
@@ -228,7 +256,9 @@ def _same_leader(marks: Marks) -> bool:
     """
     assert marks.leader is not None
     leader = _read_stat(marks.leader) if platform.LINUX else None
-    return leader is None or marks.started is None or abs(leader[3] - marks.started) < _SAME_START
+    return (
+        leader is None or marks.started is None or abs(leader.started - marks.started) < _SAME_START
+    )
 
 
 # --- Linux ----------------------------------------------------------------------------------------
@@ -248,28 +278,35 @@ def _processes(locks: Set[Tuple[int, int]], dead: Set[int]) -> Iterator[Process]
         if not entry.isdigit():
             continue
         status = _read_stat(int(entry))
-        if status is None or status[0] in "ZX":
+        if status is None or status.state in "ZX":
             dead.add(int(entry))
             continue
         try:
             cookie, held = _read_cookie(entry), _read_locks(entry, locks)
         except _GONE:
             cookie, held = "", frozenset()
-        yield Process(int(entry), status[1], status[2], cookie, held)
+        yield Process(int(entry), status.group, status.session, cookie, held)
 
 
-def _read_stat(pid: int) -> Optional[Tuple[str, int, int, float]]:
-    """Return a process's state, group, session and start in seconds since the kernel's.
+class _Status(NamedTuple):
+    """What the kernel says of a process; `started` in seconds since its own start."""
 
-    Source: proc(5), /proc/pid/stat.
-    """
+    state: str
+    parent: int
+    group: int
+    session: int
+    started: float
+
+
+def _read_stat(pid: int) -> Optional[_Status]:
+    """Return what the kernel says of a process. Source: proc(5), /proc/pid/stat."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
     except _GONE:
         return None
-    started = int(fields[19]) / _TICKS_A_SECOND
-    return fields[0].decode(), int(fields[2]), int(fields[3]), started
+    parent, group, session = map(int, fields[1:4])
+    return _Status(fields[0].decode(), parent, group, session, int(fields[19]) / _TICKS_A_SECOND)
 
 
 def _read_cookie(pid: str) -> str:

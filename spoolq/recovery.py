@@ -1,11 +1,11 @@
 """Claims of dead workers, and what is left of them, back to where they belong.
 
-Every worker does this at its start and once a second. For each claim whose worker's lock is free,
-or whose worker has no directory:
+Every worker does this at its start and once a second, for each claim whose worker's lock is free,
+or who has no directory, and whose lease has run out if it is of another kernel (`neighbours`):
 
 1. If the outcome is recorded, the move is finished; the job does not run again.
 2. What is left of the run is ended (or, with `orphans: wait`, waited for).
-3. A worker's directory that has no lock is removed: a worker that lives without one is fenced off.
+3. A worker's directory that has no lock, or is of another kernel, is removed: that fences it off.
 4. The claim is taken over: renamed to this worker. Losing that rename is losing the race.
 5. The winner looks again, and finishes the claim as its own: a run is recorded as its worker had
    begun to write it, else as lost, or as cancelled where that was asked for; a claim to change a
@@ -19,8 +19,9 @@ but a recorded outcome is moved without a takeover, come from the model in tests
 from __future__ import annotations
 
 import stat
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from spoolq import instants, lease, names, platform
 from spoolq.adoption import read_job
@@ -33,6 +34,7 @@ from spoolq.job import CANCELLED, LOST, Entry, Job, next_place
 from spoolq.lease import Lease
 from spoolq.logs import logger
 from spoolq.names import Name
+from spoolq.neighbours import DEAD, FREE, HELD, LAPSED, MISSING, OUT_OF_REACH, Neighbours
 from spoolq.processes import Ending, Marks, Process, find_all, push_on
 from spoolq.spool import CHANGE, Record, SpoolDir, outcome_of
 
@@ -51,6 +53,13 @@ class Taken(NamedTuple):
     entry: Entry
 
 
+class _Found(NamedTuple):
+    """What a dead worker's directory tells of a claim: the slot to take it over into says it."""
+
+    slot: str
+    written: Optional[Entry]  # how the run ended
+
+
 class Recovery:
     """One worker's view of the others: who is dead, and what they left."""
 
@@ -61,6 +70,7 @@ class Recovery:
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         executor: Optional[Executor] = None,
+        neighbours: Optional[Neighbours] = None,
     ) -> None:
         self._spool = spool
         self._own = own
@@ -70,7 +80,9 @@ class Recovery:
         self._endings: Dict[Name, Ending] = {}
         self._told: Set[Tuple[str, str]] = set()
         self._next_litter = 0.0
-        self._network = platform.network_filesystem(spool.path)
+        self._neighbours = neighbours or Neighbours(spool, monotonic)
+        self._states: Dict[str, str] = {}  # of the workers that claims name, at the last look
+        self._unsettled: Set[str] = set()  # workers of which not all runs are known to be over
         claims, workers = spool.dir("processing"), spool.dir("workers")
         self._claims = Remembered(claims.list, claims.stat, monotonic)
         self._workers = Remembered(workers.list, workers.stat, monotonic)
@@ -93,13 +105,16 @@ class Recovery:
         fresh = [claim for claim in orphans if claim not in self._endings]
         marks = [self._marks(claim) for claim in fresh]
         left = dict(zip(fresh, find_all(marks) if marks else ()))
-        taken = []
+        over: Dict[Name, _Found] = {}
         for claim in orphans:
-            try:
+            with self._each(str(claim)):
                 if self._run_is_over(claim, left.get(claim, []), settings):
-                    taken += self._take_over(claim, settings)
-            except OSError as error:  # one file that cannot be dealt with holds up no other
-                self._tell(str(claim), f"it cannot be recovered yet: {error}")
+                    over[claim] = self._found(claim, settings)
+        self._unsettled |= {claim.worker or "" for claim in orphans if claim not in over}
+        taken: List[Taken] = []
+        for claim, found in over.items():
+            with self._each(str(claim)):
+                taken += self._take_over(claim, found, settings)
         return taken
 
     def alive(self) -> List[Tuple[Alive, bool]]:
@@ -113,29 +128,44 @@ class Recovery:
     def _orphans(self, settings: Settings, known: Set[Name]) -> List[Name]:
         """Return the claims of dead workers that have no outcome yet; finish those that have."""
         orphans = []
-        alive: Dict[str, str] = {}
+        self._states, self._unsettled = {}, set()
+        self._neighbours.lease = settings.lease
         claims = self._claims()
         self._told = {told for told in self._told if told[0] in claims}
         for filename in claims:
             claim = names.parse(filename)
             if claim in known or not names.is_job(filename):
                 continue
-            try:
+            with self._each(filename):
                 if claim is None or claim.worker is None:
-                    self._put_back(filename)
-                    continue
-                if claim.worker not in alive:
-                    alive[claim.worker] = self._state_of(claim.worker)
-                if alive[claim.worker] == "held" or self._finish_recorded(claim, settings):
-                    continue
-                reason = self._elsewhere.look(claim)
-                if reason:
-                    self._tell(filename, reason)
-                else:
-                    orphans.append(claim)
-            except OSError as error:
-                self._tell(filename, f"it cannot be recovered yet: {error}")
+                    if self._spool.put_back_stray(filename):
+                        logger.warning("processing/%s names no worker: back to pending/", filename)
+                elif self._is_dead(claim) and not self._finish_recorded(claim, settings):
+                    reason = self._elsewhere.look(claim)
+                    if reason:
+                        self._tell(filename, reason)
+                        self._unsettled.add(claim.worker)
+                    else:
+                        orphans.append(claim)
         return orphans
+
+    @contextmanager
+    def _each(self, filename: str) -> Iterator[None]:
+        """Let one file that cannot be dealt with hold up no other."""
+        try:
+            yield
+        except OSError as error:
+            self._tell(filename, f"it cannot be recovered yet: {error}")
+
+    def _is_dead(self, claim: Name) -> bool:
+        worker = claim.worker or ""
+        if worker not in self._states:
+            self._states[worker] = self._state_of(worker)
+        if self._states[worker] == OUT_OF_REACH:
+            after = self._neighbours.still(worker)
+            what = f"its worker is out of reach; it is taken over when that has lasted {after:g} s"
+            self._tell(str(claim), what)
+        return self._states[worker] in DEAD
 
     def sweep(self) -> None:
         """Remove the directories of dead workers that no claim names any more, and old litter.
@@ -143,10 +173,12 @@ class Recovery:
         RACE: a worker may claim, die and be looked for in any order, so the claims are listed
         after its lock was found free (test_a_dead_workers_directory_outlives_its_claims).
         """
-        for worker in self._workers():
+        workers = self._workers()
+        self._neighbours.forget_all_but({*workers, *self._states})
+        for worker in workers:
             if worker == self._own.name or not names.is_worker(worker):
                 continue
-            if self._state_of(worker) == "held":
+            if self._state_of(worker) not in DEAD:
                 continue
             if not self._spool.has_claims_of(worker):
                 self._remove(worker)
@@ -172,22 +204,14 @@ class Recovery:
     # --- inside -----------------------------------------------------------------------------------
 
     def _state_of(self, worker: str) -> str:
-        """Say whether a worker is "held" (alive), or else "free" or "missing" (dead)."""
         if worker == self._own.name:
-            return "missing"  # a claim in our own name that we do not know of
+            return MISSING  # a claim in our own name that we do not know of
         try:
-            state = lease.probe(self._spool, worker)
+            return self._neighbours.state_of(worker)
         except OSError:  # whatever lies there cannot be told dead, and holds up no other
-            return "held"
-        if state == "free" and self._network is not None:
-            card = lease.read_card(self._spool, worker)
-            if card.get("boot") != platform.boot_id():
-                # Another host's locks may be out of sight here, so nothing is certain until
-                # somebody removes the worker's directory.
-                return "held"
-        return state
+            return HELD
 
-    def _take_over(self, claim: Name, settings: Settings) -> List[Taken]:
+    def _found(self, claim: Name, settings: Settings) -> _Found:
         # RACE: the request, and how the run ended, must be looked for before the takeover, after
         # which the directory that holds them may be swept
         # (test_a_cancel_request_of_a_dead_worker_is_honoured).
@@ -195,7 +219,10 @@ class Recovery:
         if slot != CHANGE and not slot.startswith(_CANCELLED):
             kind = _CANCELLED if self._was_to_be_cancelled(claim) else _LOST
             slot = kind + names.random_text(6)
-        written = self._written(claim, settings)
+        return _Found(slot, self._written(claim, settings))
+
+    def _take_over(self, claim: Name, found: _Found, settings: Settings) -> List[Taken]:
+        slot, written = found
         if not self._is_fenced(claim):
             return []
         mine = self._spool.take_over(claim, self._own.name, slot)
@@ -252,11 +279,18 @@ class Recovery:
         """Say whether the claim's worker can write no more.
 
         A free lock says so. Where there is none, somebody removed it, perhaps from a living
-        worker; then the directory goes too, in which the worker would make its outcome.
+        worker; then the directory goes too, in which the worker would make its outcome. So it does
+        where the worker is of another kernel, whose locks can be out of sight. With the directory
+        go the locks and outcomes of all its slots: not before all its runs are over.
         """
         assert claim.worker is not None
-        if claim.worker == self._own.name or lease.probe(self._spool, claim.worker) == "free":
+        is_lapsed = self._states.get(claim.worker) == LAPSED
+        if claim.worker == self._own.name:
             return True
+        if not is_lapsed and lease.probe(self._spool, claim.worker) == FREE:
+            return True
+        if is_lapsed and claim.worker in self._unsettled:
+            return False
         left = self._remove(claim.worker)
         if left:
             self._tell(str(claim), f"its worker's directory cannot be removed: {left}")
@@ -351,10 +385,6 @@ class Recovery:
             return False
         except OSError:  # it cannot be seen: nobody is fenced by that
             return True
-
-    def _put_back(self, filename: str) -> None:
-        if self._spool.put_back_stray(filename):
-            logger.warning("processing/%s names no worker: back to pending/", filename)
 
     def _tell(self, filename: str, what: str) -> None:
         if (filename, what) not in self._told:

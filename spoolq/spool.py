@@ -288,7 +288,7 @@ class SpoolDir(Layout):
             # RACE: the claim can be moved by hand just now, which the format forbids; the
             # record would bring it back (test_a_claim_taken_away_by_hand_is_lost).
             try:
-                worker_dir.rename(filename, processing, claim)
+                worker_dir.replace(filename, processing, claim, record.data)
             except IsADirectoryError:  # put there by somebody who may write here, and no claim
                 worker_dir.discard(filename)
                 return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import time
 from datetime import datetime
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
@@ -18,6 +19,7 @@ from spoolq.fsio import Dir
 from spoolq.job import MAX_FILE, MAX_GIVEN, Entry, Job, went_wrong
 from spoolq.layout import LOOK_ORDER, PAUSED, STATES, translated
 from spoolq.names import Name
+from spoolq.neighbours import HELD, OUT_OF_REACH, Neighbours
 from spoolq.spool import SpoolDir
 from spoolq.wishes import Progress
 
@@ -379,17 +381,24 @@ def workers(spool: SpoolDir) -> List[WorkerView]:
         claim = names.parse(filename)
         if claim is not None and claim.worker is not None:
             claims.setdefault(claim.worker, []).append(claim)
-    found = []
+    neighbours = Neighbours(spool, time.monotonic)
+    states, troubles = {}, {}
     for worker in sorted(known | set(claims)):
-        card = lease.read_card(spool, worker)
         with translated(os.path.join(spool.path, "workers", worker)):
             try:
-                alive = lease.probe(spool, worker) == "held"
+                states[worker] = neighbours.state_of(worker)
             except OSError as error:
                 if error.errno not in lease.NO_LOCK:
                     raise
-                alive = True  # as recovery takes it: what stands there cannot be told dead
-                card = {**card, "trouble": f"its lock is none: {error.strerror}"}
+                states[worker] = HELD  # as recovery takes it: what stands there cannot be told dead
+                troubles[worker] = f"its lock is none: {error.strerror}"
+    found = []
+    for worker, state in neighbours.settled(states).items():
+        card, alive = lease.read_card(spool, worker), state == HELD
+        if state == OUT_OF_REACH:
+            troubles[worker] = "its host is out of reach"
+        if worker in troubles:
+            card = {**card, "trouble": troubles[worker]}
         running = sorted(claims.get(worker, ()))
         if alive and running:
             over = ended.get(worker, set()) | lease.ended_slots(spool, worker)

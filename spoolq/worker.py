@@ -25,6 +25,7 @@ from spoolq.config import FILE, LiveSettings
 from spoolq.errors import SpoolqError, WorkerLost
 from spoolq.executors import Ended, Executor
 from spoolq.glance import Remembered
+from spoolq.guard import Guarding, Unneeded
 from spoolq.job import CANCELLED, INTERRUPTED
 from spoolq.layout import words
 from spoolq.logs import Complaints, about, logger
@@ -56,10 +57,12 @@ class Worker:
         watch: Callable[[], None] = lambda: None,
         write: Callable[[Work], None] = at_once,
         pace: float = 0.0,
+        guard: Guarding = Unneeded(),  # noqa: B008 - it keeps nothing
     ) -> None:
         self._spool = spool
         self._lease = own
         self._executor = executor
+        self._guard = guard
         self._bell = bell
         self._drain = drain
         self._stop_within = stop_within
@@ -76,8 +79,9 @@ class Worker:
         self._recovery = Recovery(spool, own, clock, monotonic, executor)
         self._outcomes = Outcomes(spool, own, chance, write, monotonic, pace)
         self._claiming = Claiming(
-            spool, own, executor, intake, self._agenda, self._outcomes, clock, monotonic
+            spool, own, executor, intake, self._agenda, self._outcomes, guard, clock, monotonic
         )
+        self._ended: List[Ended] = []  # told, and not through for the guard
         self._next_tick = 0.0
         self._write = write
         self._is_free_again = False  # to claim, and slots stood free while it was not
@@ -290,7 +294,10 @@ class Worker:
 
     def _hear(self) -> List[Ended]:
         """Return the runs that have ended, which are under way no more."""
-        ended = self._executor.outcomes()
+        self._ended += self._executor.outcomes()
+        through = [one for one in self._ended if self._guard.is_through(one.run.claim)]
+        self._ended = [one for one in self._ended if one not in through]
+        ended = [self._guard.judged(one) for one in through]
         for one in ended:
             del self._claiming.runs[one.run.claim]
         return ended
@@ -299,7 +306,8 @@ class Worker:
 
     def _may_claim(self) -> bool:
         held_off = self._outcomes.trouble or self._claiming.holds_off()
-        return not (self._stopping or held_off or self._outcomes.is_behind())
+        free = not (self._stopping or held_off or self._outcomes.is_behind())
+        return free and self._guard.trusts()
 
     def _refill(self) -> bool:
         if self._claiming.refill(self._live.current, self._may_claim):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from spoolq import platform
 from spoolq.logs import logger
 from spoolq.spool import SpoolDir
 
@@ -50,6 +51,15 @@ def _log_lines_as_before():
 def spool(tmp_path):
     """A fresh spool."""
     directory = SpoolDir.create(str(tmp_path / "spool"))
+    yield directory
+    directory.close()
+
+
+@pytest.fixture
+def shared_spool(tmp_path, monkeypatch):
+    """A fresh spool on what is taken for NFS."""
+    monkeypatch.setattr(platform, "network_filesystem", lambda path: "nfs4")
+    directory = SpoolDir.create(str(tmp_path / "shared"))
     yield directory
     directory.close()
 

@@ -10,11 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from spoolq import doctor, fsio, lease, locks, platform
-from spoolq.doctor import crew, entries, machine
+from spoolq import doctor, fsio, lease, locks, neighbours, platform
+from spoolq.doctor import entries, machine
+from spoolq.heartbeat import Heartbeat
 from spoolq.layout import DIRECTORIES
 from spoolq.watcher import Watcher
+from tests import given
 from tests.conftest import environment
+from tests.hosts import elsewhere
 from tests.test_doctor import _no_pause, clock, codes, doubled, orphan
 
 __all__ = ["_no_pause", "clock"]  # fixtures of this module too
@@ -65,11 +68,34 @@ def refuse_lazily(*_):
     yield
 
 
-def test_a_claim_of_another_host_is_no_orphan_on_a_network_filesystem(spool, clock, monkeypatch):
-    orphan(spool, clock)
-    monkeypatch.setattr(crew.platform, "network_filesystem", lambda path: "nfs4")
-    monkeypatch.setattr(crew.platform, "boot_id", lambda: "another")
-    assert "orphan" not in codes(doctor.examine(spool.path))
+def test_a_worker_of_another_host_that_is_out_of_reach_is_a_note(shared_spool, clock, monkeypatch):
+    monkeypatch.setattr(neighbours, "_BEATS", 0.2)
+    own = elsewhere(shared_spool, "web2")
+    given.claim(shared_spool, own, given.job(shared_spool, "pending", given.named(clock)), clock)
+    report = doctor.examine(shared_spool.path)
+    assert "orphan" not in codes(report)
+    (found,) = [one for one in report.findings if one.code == "out-of-reach"]
+    assert (found.path, "web2" in found.what) == (f"workers/{own.name}", True)
+
+
+def test_a_worker_of_another_host_that_beats_is_nothing_to_tell(shared_spool, clock):
+    heartbeat = Heartbeat(elsewhere(shared_spool, "web2"))
+    heartbeat.start()
+    report = doctor.examine(shared_spool.path)
+    heartbeat.stop()
+    assert not {"out-of-reach", "orphan", "dead-worker"} & set(codes(report))
+
+
+@pytest.mark.parametrize("others", [{}, {"web2-1-abcdef": "web2"}], ids=["alone", "beside another"])
+def test_locks_that_stay_with_their_host_are_found(shared_spool, monkeypatch, others):
+    monkeypatch.setattr(platform, "mount", lambda path: ("nfs", frozenset({"nolock"})))
+    monkeypatch.setattr(platform, "network_filesystem", lambda path: "nfs")
+    monkeypatch.setattr(machine, "others_at_work", lambda spool: others)
+    report = doctor.examine(shared_spool.path)
+    (found,) = [one for one in report.findings if one.code == "local-locks"]
+    assert found.severity == ("problem" if others else "note")
+    assert "nolock" in found.what
+    assert all(host in found.what for host in others.values())
 
 
 def test_a_repair_that_fails_says_so(spool, clock, monkeypatch):

@@ -351,6 +351,12 @@ class TestNetworkFilesystem:
         fake_open(monkeypatch, self.mountinfo(tmp_path, kind))
         assert platform.network_filesystem(str(tmp_path)) == kind
 
+    def test_its_options_are_told(self, tmp_path, monkeypatch):
+        options = "vers=3,nolock,local_lock=all,addr=10.0.0.1"
+        line = self.mountinfo(tmp_path, "nfs").replace("host:/x rw", f"host:/x rw,{options}")
+        fake_open(monkeypatch, line)
+        assert platform.mount(str(tmp_path)) == ("nfs", {"rw", *options.split(",")})
+
     @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay"])
     def test_a_local_one_is_none(self, tmp_path, kind, monkeypatch):
         fake_open(monkeypatch, self.mountinfo(tmp_path, kind))

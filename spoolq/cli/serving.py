@@ -32,15 +32,18 @@ def serve(
         options: what it is told.
 
     Raises:
+        StorageFailed: another host works here, and locks do not exclude between the two.
         BadInput: there is no such executor, or it has no such option.
         UnsafeSpool: others could put commands here.
         InvalidSetting: config.json is wrong.
         StorageFailed: tmp/ or a state is on another filesystem.
         WorkerLost: the worker's directory was removed; its runs have been ended.
     """
-    from spoolq import executors, lease, logs, notify, trust
+    from spoolq import executors, lease, logs, neighbours, notify, trust
     from spoolq.bell import Bell
     from spoolq.executors import choosing
+    from spoolq.guard import Guard, Unneeded
+    from spoolq.heartbeat import Heartbeat
     from spoolq.layout import DIRECTORIES
     from spoolq.outcomes import PACE
     from spoolq.scribe import Scribe
@@ -64,9 +67,14 @@ def serve(
         card["count"] = count or 1
     if kind != executors.LOCAL:
         card["executor"] = {"name": kind, **factory.identity(options)}
-    own = lease.Lease.start(spool.dir, card)
-    scribe = executor = None
+    shared = spool.dir.is_shared
+    own = lease.Lease.start(spool.dir, card, renews=settings.lease if shared else 0)
+    scribe = executor = heartbeat = guard = None
     try:
+        if shared:
+            heartbeat = Heartbeat(own, bell.ring)
+            heartbeat.start()
+            neighbours.refuse_second_host(spool.dir, own.name)
         scribe = Scribe(bell.wake)
         environment = notify.without(config.environment())
         executor = factory.make(
@@ -75,6 +83,11 @@ def serve(
             ),
             options,
         )
+
+        if heartbeat is not None:
+            leaders = getattr(executor, "leaders", None)  # of runs on this machine
+            guard = Guard(heartbeat, leaders, settings.lease, settings.grace, bell.wake)
+            guard.start()
 
         def each_second() -> None:
             watcher.check()
@@ -92,6 +105,7 @@ def serve(
             watch=watcher.start,
             write=scribe,
             pace=PACE,
+            guard=guard or Unneeded(),
         )
         told = f"{executor.capacity()} at a time" if kind == executors.LOCAL else f"by {kind}"
         logs.logger.info("worker %s on %s: %s", own.name, spool.path, told)
@@ -107,6 +121,10 @@ def serve(
             scribe.close()
         if executor is not None:
             executor.close()
+        if guard is not None:
+            guard.stop()
+        if heartbeat is not None:
+            heartbeat.stop()
         own.leave()
         watcher.stop()
 

@@ -6,19 +6,21 @@ import stat
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from spoolq import instants, lease, names, platform, views
+from spoolq import instants, lease, names, views
 from spoolq.doctor.finding import Finding, note, problem
 from spoolq.doctor.patient import Patient
 from spoolq.errors import SpoolqError
 from spoolq.layout import PAUSED
+from spoolq.neighbours import DEAD, HELD, MISSING, OUT_OF_REACH, Neighbours
 
+_KNOWN = DEAD | {HELD, OUT_OF_REACH}
 LATE = 60.0  # seconds after which a job that is due should have run
 _START = "spoolq worker start --count 1"
 _RECOVER = "spoolq doctor --repair, or start a worker:  " + _START
 
 
 class Crew(NamedTuple):
-    """Who works here: state and card of each worker. A state is held, free, missing or a reason."""
+    """Who works here: state and card of each worker; what is no state is why it has none."""
 
     states: Dict[str, str]
     cards: Dict[str, Dict[str, Any]]
@@ -31,31 +33,28 @@ class Crew(NamedTuple):
         claims = map(names.parse, patient.files("processing"))
         named = {claim.worker for claim in claims if claim is not None and claim.worker}
         found = {entry for entry in patient.files("workers") if names.is_worker(entry)}
-        network = platform.network_filesystem(patient.path)
+        neighbours = Neighbours(patient.spool, time.monotonic)
         states: Dict[str, str] = {}
         cards: Dict[str, Dict[str, Any]] = {}
         for worker in sorted(named | found):
             cards[worker] = {}
             try:
-                states[worker] = lease.probe(patient.spool, worker)
+                states[worker] = neighbours.state_of(worker)
                 cards[worker] = lease.read_card(patient.spool, worker)
             except (OSError, SpoolqError) as error:
                 states[worker] = getattr(error, "strerror", None) or str(error)
-            elsewhere = cards[worker].get("boot") != platform.boot_id()
-            if states[worker] == "free" and network and elsewhere:
-                states[worker] = "held"  # as recovery takes it: another host's locks are not seen
-        return cls(states, cards)
+        return cls(neighbours.settled(states), cards)
 
     def is_known(self) -> bool:
         """Say whether each worker can be told alive or dead."""
-        return all(state in ("held", "free", "missing") for state in self.states.values())
+        return all(state in _KNOWN for state in self.states.values())
 
     def at_work(self) -> List[str]:
         """Return the living who run jobs: a verb that changes one is a worker for a moment too."""
         return [
             worker
             for worker, state in self.states.items()
-            if state == "held" and views.WorkerView(worker, True, self.cards[worker], ()).stays
+            if state == HELD and views.WorkerView(worker, True, self.cards[worker], ()).stays
         ]
 
 
@@ -69,7 +68,7 @@ def claims(patient: Patient, crew: Crew) -> Iterator[Finding]:
         if claim is None or claim.worker is None:
             what = "it names no worker, so nobody runs it"
             yield problem("stray", path, what, _RECOVER, patient.recover)
-        elif crew.states.get(claim.worker, "held") in ("free", "missing"):
+        elif crew.states.get(claim.worker, HELD) in DEAD:
             view = views.look(patient.spool, "processing", filename, patient.settings)
             if view is None:
                 continue
@@ -96,13 +95,18 @@ def workers(patient: Patient, crew: Crew) -> Iterator[Finding]:
     for worker, state in crew.states.items():
         path = f"workers/{worker}"
         trouble = crew.cards[worker].get("trouble")
-        if state == "held":
+        if state == HELD:
             if trouble:
                 yield problem("worker-trouble", path, str(trouble), "mend what it complains of")
-        elif state not in ("free", "missing"):
+        elif state == OUT_OF_REACH:
+            host = crew.cards[worker].get("host", "another host")
+            what = f"this worker is out of reach: its lock is free, and {host} does not write to it"
+            fix = "wait: any worker takes it over when that has lasted for its lease"
+            yield note("out-of-reach", path, what, fix)
+        elif state not in DEAD:
             fix = "look at it; no worker takes over what it may run"
             yield problem("unknown-worker", path, f"it cannot be told alive or dead: {state}", fix)
-        elif worker in present and state == "missing" and not _is_directory(patient, worker):
+        elif worker in present and state == MISSING and not _is_directory(patient, worker):
             yield note("ignored", path, "it is no worker's directory", "move it away")
         elif worker in present and worker not in claimed:
             what = "this worker is gone, and has no claims"

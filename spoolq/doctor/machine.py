@@ -13,6 +13,7 @@ from spoolq.doctor.finding import Finding, note, problem
 from spoolq.doctor.patient import Patient
 from spoolq.errors import SpoolqError
 from spoolq.fsio import Dir
+from spoolq.neighbours import others_at_work, why_locks_are_local
 from spoolq.watcher import Watcher
 
 Facts = Dict[str, Any]
@@ -155,12 +156,22 @@ def filesystem(patient: Patient, facts: Facts) -> Iterator[Finding]:
     facts["filesystem"] = platform.filesystem(patient.path)
     network = platform.network_filesystem(patient.path)
     if network is not None:
-        yield note(
-            "network-filesystem",
-            "",
-            f"it is on {network}: let the workers of one host alone use it",
-            "several hosts need locks that exclude between them, and a rule not built yet",
-        )
+        why = facts["locks_are_local"] = why_locks_are_local(patient.path)
+        others = others_at_work(patient.spool) if why else {}
+        if others:
+            worker, host = min(others.items())
+            what = f"{why}, and {worker} of {host} works here: start no worker on this host"
+            yield problem("local-locks", "", what, "let one host alone run workers, or use NFSv4")
+        elif why:
+            what = f"{why}: let the workers of one host alone use it"
+            yield note("local-locks", "", what, "several hosts need NFSv4 with its locks on")
+        else:
+            what = (
+                f"it is on {network}, where no events of other hosts arrive: looks come each second"
+            )
+            yield note(
+                "network-filesystem", "", what, "nothing: workers of several hosts may use it"
+            )
     if not hasattr(os, "statvfs"):
         return
     info = os.statvfs(patient.path)

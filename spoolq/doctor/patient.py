@@ -10,7 +10,7 @@ from spoolq import config, control, platform
 from spoolq.config import Settings
 from spoolq.errors import InvalidSetting, NoSpool, SpoolqError, WrongFormat
 from spoolq.fsio import Dir
-from spoolq.layout import DIRECTORIES, has_pending, translated
+from spoolq.layout import DIRECTORIES, has_pending, open_root, translated
 from spoolq.spool import SpoolDir
 
 
@@ -27,7 +27,7 @@ class Patient:
         self.path = os.path.abspath(path)
         require_spool(self.path)
         with translated(self.path):
-            root = Dir.open(self.path)
+            root = open_root(self.path)
         self.owner = root.stat().st_uid
         self.user = platform.effective_user()
         self.spool = SpoolDir(root)

@@ -44,6 +44,8 @@ class Run(NamedTuple):
     """One attempt: the claim, the name under which the job waited, and what is to be done.
 
     `slot` is the descriptor that holds the lock of the claim's slot; a local command inherits it.
+    `may_start` is to be asked right before the command starts, after whatever may hang on the
+    spool: if it says no, another host may have the job by now, and NotNow is the answer.
     """
 
     claim: Name
@@ -52,6 +54,7 @@ class Run(NamedTuple):
     created_at: datetime
     slot: int
     settings: Settings
+    may_start: Callable[[], bool] = lambda: True
 
 
 class Ended(NamedTuple):

@@ -84,6 +84,9 @@ class LocalExecutor:
             log = self._logs.create(str(log_name))
         except OSError as error:
             raise NotNow(f"no log can be made: {error.strerror}") from error
+        if not run.may_start():
+            logs.close_log(self._logs, log_name, log)
+            raise NotNow("the server of the spool was out of reach")
         try:
             process = self._spawn(
                 command.words(run),
@@ -154,6 +157,10 @@ class LocalExecutor:
             if child.run.settings.max_log is not None:
                 waits.append(max(self._next_round - self._monotonic(), 0.0))
         return min(waits, default=None)
+
+    def leaders(self) -> List[Tuple[Name, int]]:
+        """Return what is under way, and which process leads it; any thread may ask."""
+        return [(claim, child.process.pid) for claim, child in list(self._children.items())]
 
     def fate(self, claim: Name, note: Note) -> Fate:
         """Say OVER: recovery itself ends what is left of a run on this machine, and asks nobody."""

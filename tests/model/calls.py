@@ -156,6 +156,21 @@ def kill(process: str) -> Op:
     return Op("kill", (process,))
 
 
+def on_host(what: str, worker: str, *args: Any) -> Op:
+    """Do something with a worker's host; `hosts.Shared` says what there is."""
+    return Op(what, (worker, *args))
+
+
+def beat() -> Op:
+    """Show the others that this worker lives; answer how often its guard has acted."""
+    return Op("beat", ())
+
+
+def spawn_unbroken(trips: int, spawning: Op) -> Op:
+    """Start a process of a run, unless this worker's guard has acted since a beat."""
+    return Op("spawn_unbroken", (trips, *spawning.args))
+
+
 def break_locks(process: str) -> Op:
     """Lose every lock of a living process, as a network filesystem's lease does."""
     return Op("break_locks", (process,))

@@ -1,6 +1,12 @@
 """All scenarios, once the modules that hold them have been imported."""
 
-from . import scenarios_breaking, scenarios_drops, scenarios_people, scenarios_workers
+from . import (
+    scenarios_breaking,
+    scenarios_drops,
+    scenarios_hosts,
+    scenarios_people,
+    scenarios_workers,
+)
 from .registry import BREAKING, LARGE, SCENARIOS
 
 __all__ = [
@@ -9,6 +15,7 @@ __all__ = [
     "SCENARIOS",
     "scenarios_breaking",
     "scenarios_drops",
+    "scenarios_hosts",
     "scenarios_people",
     "scenarios_workers",
 ]

@@ -53,6 +53,20 @@ CONTROLS: Dict[str, Control] = {
     "link and unlink in adoption": Control(
         "one_drop_two_adopters", "I1", {"rename_new": "link-unlink"}
     ),
+    # ---- workers of several hosts
+    "a free lock of another kernel's worker is enough": Control(
+        "locks_lost_elsewhere", "I2", {"lease": "ignored"}
+    ),
+    "a lease is not waited for": Control("host_cut_off", "I2", {"lease": "ignored"}),
+    "a missing directory is not waited for": Control(
+        "directory_removed_elsewhere", "I2", {"missing": "at-once"}
+    ),
+    "a claim is taken over before its worker's directory is removed": Control(
+        "host_cut_off", "I1", {"removal": "after"}
+    ),
+    "a claim from before its guard acted is started": Control(
+        "host_cut_off_at_its_claim", "I2", {"starts": "whatever"}
+    ),
     # ---- workers and people
     "an interrupted run counts as a failure": Control("stop_now", "E3", {"interrupted": "counts"}),
     "a cancel request is deleted after the move": Control(
@@ -96,6 +110,9 @@ CONTROLS: Dict[str, Control] = {
 
 #: Limits that the documentation names: what is found there is not to be mended.
 LIMITS: Dict[str, Control] = {
+    "what a killed worker of a host that is cut off has left runs on": Control(
+        "killed_worker_of_a_host_cut_off", "I2"
+    ),
     "what a failed run left behind lives on beside the retry": Control(
         "daemon_left_by_a_failed_run", "I2"
     ),

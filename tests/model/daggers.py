@@ -99,6 +99,19 @@ DAGGERS: Dict[str, Tuple[str, ...]] = {
         "model: a takeover does not carry the cancel request",
     ),
     "The winner reads the file again.": ("model: the winner of a takeover does not read again",),
+    "60 seconds unless set) by the watcher's own monotonic clock": (
+        "model: a free lock of another kernel's worker is enough",
+        "model: a lease is not waited for",
+    ),
+    "is waited for as long, from when that was first seen": (
+        "model: a missing directory is not waited for",
+    ),
+    "before any of its claims is taken over": (
+        "model: a claim is taken over before its worker's directory is removed",
+    ),
+    "it is given back, if it is still this worker's.": (
+        "model: a claim from before its guard acted is started",
+    ),
     "listing `processing/` *after that*, no claim naming it.": (
         "model: a sweep lists the claims before it probes",
     ),
@@ -112,12 +125,4 @@ DAGGERS: Dict[str, Tuple[str, ...]] = {
     ),
     "move it to `dead/`, edit, move it back.": ("model: an edit in pending",),
     "a listing may miss a file on the move.": ("model: a single look for an id",),
-}
-
-#: Rules that the format has and the code not yet: there is nothing to take out. Each stands beside
-#: the sentence in the document that says so.
-NOT_BUILT: Dict[str, str] = {
-    "for `lease` seconds (60) of the watcher's own monotonic clock": (
-        "These three sentences are the rule, and not built yet"
-    ),
 }

@@ -9,6 +9,7 @@ A file is its content. Only lock files have an identity of their own (`names.Loc
 from typing import Any, Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from . import routine
+from .hosts import GUARDS, Hosts, Shared
 from .names import HalfWritten, Job, LockFile, parse, split
 
 
@@ -28,10 +29,20 @@ class Process(NamedTuple):
     cookie: bool = True
 
 
-class State:
+class State(Shared):
     """One state of the machine; `copy` it before a step."""
 
-    __slots__ = ("files", "dirs", "opened", "processes", "clocks", "started", "results", "undone")
+    __slots__ = (
+        "files",
+        "dirs",
+        "opened",
+        "processes",
+        "clocks",
+        "started",
+        "results",
+        "undone",
+        "hosts",
+    )
 
     def __init__(self) -> None:
         self.files: Dict[str, Any] = {}
@@ -42,6 +53,7 @@ class State:
         self.started: FrozenSet[str] = frozenset()  # every run ever started, by its claim
         self.results: Dict[str, str] = {}  # runs that came to their own end
         self.undone = ""  # a recorded outcome that was written over
+        self.hosts = Hosts()
 
     def copy(self) -> "State":
         """Return a copy that can be changed."""
@@ -54,6 +66,7 @@ class State:
         other.started = self.started
         other.results = self.results.copy()
         other.undone = self.undone
+        other.hosts = self.hosts
         return other
 
     def fingerprint(self) -> int:
@@ -68,6 +81,7 @@ class State:
                 self.started,
                 frozenset(self.results.items()),
                 self.undone,
+                self.hosts,
             )
         )
 
@@ -93,6 +107,8 @@ class State:
 
     def choices(self, name: str) -> Tuple[Any, ...]:
         """Return what the process can do now: one entry a way to go, none if it must wait."""
+        if self.hangs(name):
+            return ()
         wanted = routine.request(self.processes[name].program)
         if isinstance(wanted, routine.Choose):
             return wanted.options
@@ -388,4 +404,5 @@ _GUARDS: Dict[str, Callable[..., bool]] = {
     "wait_until_gone": lambda state, path: path not in state.files,
     "wait_for_ever": lambda state: False,
     "flock_wait": lambda state, descriptor: state.can_lock(descriptor),
+    **GUARDS,
 }

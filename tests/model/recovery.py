@@ -47,13 +47,25 @@ def recover(me: str, rules: Rules, foreign: bool = False, known: Tuple[str, ...]
     return taken
 
 
+def may_live(worker: str, rules: Rules, foreign: bool) -> Steps:
+    """Say whether a worker may be alive, whose locks may be out of sight where it is foreign."""
+    if (yield Sub(probe, (f"workers/{worker}/lock",))) == "held":
+        return True
+    if not foreign:
+        return False
+    if (yield calls.on_host("is_over", worker)):
+        return False
+    is_missing = not (yield calls.exists(f"workers/{worker}/lock"))
+    return (rules.missing if is_missing else rules.lease) == "waited-for"
+
+
 def recover_claim(me: str, claim: str, rules: Rules, foreign: bool) -> Steps:
     """Recover one claim, if its worker is dead; return what was taken over, none or one."""
     name = parse(claim)
     assert name is not None
     owner = f"workers/{name.worker}"
     is_own = name.worker == me
-    if not is_own and (yield Sub(probe, (f"{owner}/lock",))) == "held":
+    if not is_own and (yield Sub(may_live, (name.worker, rules, foreign))):
         return ()
     job = yield calls.read(f"processing/{claim}")
     if job is None:
@@ -64,7 +76,9 @@ def recover_claim(me: str, claim: str, rules: Rules, foreign: bool) -> Steps:
     if rules.give_back == "directly" and (name.slot == CHANGE or outcome.is_half_written(job)):
         yield Sub(outcome.give_back, (claim, "", rules))
         return ()
-    if rules.orphans == "end":
+    if foreign and not is_own:
+        pass  # what is left of it runs elsewhere, and is seen by its slot's lock alone
+    elif rules.orphans == "end":
         yield Sub(run.end, (claim, rules))
     elif (yield Sub(run.left, (claim,))):
         return ()
@@ -76,11 +90,14 @@ def recover_claim(me: str, claim: str, rules: Rules, foreign: bool) -> Steps:
     asked = asked or name.slot == CANCELLED
     why = yield Sub(_how_it_ended, (owner, claim, asked, rules))
     if rules.fence and not is_own:
-        may_live = foreign or (yield Sub(probe, (f"{owner}/lock",))) != "free"
-        if may_live and (yield Sub(remove_directory, (owner,))) == "ENOTEMPTY":
+        unfenced = foreign or (yield Sub(probe, (f"{owner}/lock",))) != "free"
+        first = unfenced and not (foreign and rules.removal == "after")
+        if first and (yield Sub(remove_directory, (owner,))) == "ENOTEMPTY":
             return ()
     mine = str(name._replace(worker=me, slot=_slot(name, asked, rules)))
     if (yield calls.rename(f"processing/{claim}", f"processing/{mine}")) == "ok":
+        if foreign and rules.removal == "after":
+            yield Sub(remove_directory, (owner,))
         return (yield Sub(settle, (me, mine, rules, why, None if rules.reread else job)))
     return ()
 

@@ -31,6 +31,10 @@ class Rules:
     unknown_own: str = "recovered"  # a claim in one's own name, the reply lost; or "left"
     directory_gone: str = "all-lost"  # or "made-again", to write the outcome after all
     dropped_id: str = "made"  # of a drop that brings none; or "stem", its name alone
+    lease: str = "waited-for"  # by another kernel's worker; or "ignored": a free lock is enough
+    missing: str = "waited-for"  # its directory, for a lease; or "at-once": it has no worker
+    removal: str = "first"  # of its directory, before the takeover; or "after" that
+    starts: str = "unbroken"  # claims since whose making no guard has acted; or "whatever"
     looks_for_id: int = 2  # a listing misses what is on the move
     ids_locked: bool = True  # explicit ids are searched and published under tmp/.ids
 

@@ -32,11 +32,19 @@ def helper() -> Steps:
     yield calls.wait_for_ever()
 
 
-def start(run: str, slot: str, how: Command) -> Steps:
-    """Start a run that inherits its slot's lock; return its name."""
+def start(run: str, slot: str, how: Command, trips: "int | None" = None) -> Steps:
+    """Start a run that inherits its slot's lock; return its name.
+
+    Args:
+        trips: how often this worker's guard had acted before the claim, where hosts share the
+            spool: if it has since, nothing is started, and the name is "".
+    """
     name = f"command of {run}"
     cookie = not how.sheds_cookie
-    yield calls.spawn(name, run, (slot,), cookie, command, name, run, slot, how)
+    spawning = calls.spawn(name, run, (slot,), cookie, command, name, run, slot, how)
+    if trips is not None:
+        return (yield calls.spawn_unbroken(trips, spawning))
+    yield spawning
     return name
 
 

@@ -163,20 +163,6 @@ def worker_directory_removed(rules: Rules) -> Problem:
 
 
 @scenario
-def locks_lost_elsewhere(rules: Rules) -> Problem:
-    """A worker whose locks are lost while it lives is fenced by removing its directory."""
-
-    def build(state: State) -> None:
-        waiting_job(state)
-        ready_worker(state, "A", rules, Plan())
-        ready_worker(state, "B", rules, Plan(foreign=True))
-        state.launch("R", people.lose_locks, "A")
-
-    always = ALWAYS[:1] + ALWAYS[2:]  # commands of another host are out of reach
-    return problem(build, rules, always=always, at_end=(nothing_is_stuck,))
-
-
-@scenario
 def edited_by_the_book(rules: Rules) -> Problem:
     """A job moved to dead/, edited there and moved back is never doubled."""
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-from .daggers import DAGGERS, NOT_BUILT, WHERE
+from .daggers import DAGGERS, WHERE
 
 MARK = "†"
 TEXT = (REPOSITORY / "docs" / "spool-format.md").read_text(encoding="utf-8")
@@ -20,10 +20,10 @@ def marked():
 
 @pytest.mark.parametrize("text", marked(), ids=lambda text: text[-40:])
 def test_every_mark_has_its_row(text):
-    assert len([row for row in (*DAGGERS, *NOT_BUILT) if text.endswith(row)]) == 1
+    assert len([row for row in DAGGERS if text.endswith(row)]) == 1
 
 
-@pytest.mark.parametrize("row", [*DAGGERS, *NOT_BUILT])
+@pytest.mark.parametrize("row", DAGGERS)
 def test_every_row_is_one_mark_of_the_document(row):
     assert len([text for text in marked() if text.endswith(row)]) == 1
 
@@ -34,10 +34,3 @@ def test_every_row_names_controls_that_there_are(row):
     for control in DAGGERS[row]:
         where, _, name = control.partition(": ")
         assert name in WHERE[where], control
-
-
-@pytest.mark.parametrize("row", NOT_BUILT)
-def test_what_is_not_built_is_said_in_the_same_paragraph(row):
-    (paragraph,) = [text for text in TEXT.split("\n\n") if row + MARK in text]
-    (index,) = [i for i, text in enumerate(TEXT.split("\n\n")) if text == paragraph]
-    assert NOT_BUILT[row] in "\n\n".join(TEXT.split("\n\n")[index : index + 2])

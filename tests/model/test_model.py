@@ -89,10 +89,6 @@ def test_a_living_worker_whose_directory_is_removed_doubles_no_job() -> None:
     holds("worker_directory_removed")
 
 
-def test_a_worker_that_lost_its_locks_is_fenced() -> None:
-    holds("locks_lost_elsewhere")
-
-
 def test_several_unfinished_claims_of_a_dead_worker_are_each_recovered() -> None:
     holds("two_jobs_finished_beside")
 
@@ -115,6 +111,33 @@ def test_sweeps_at_any_moment_lose_no_job_and_no_request() -> None:
 
 def test_of_two_jobs_one_is_cancelled_while_its_worker_stops_now() -> None:
     holds("two_jobs_cancelled_and_stopped")
+
+
+# ---- workers of several hosts
+
+
+def test_a_worker_that_lost_its_locks_and_lives_is_left_alone() -> None:
+    holds("locks_lost_elsewhere")
+
+
+def test_a_host_that_is_cut_off_has_ended_its_runs_before_others_start_them() -> None:
+    holds("host_cut_off")
+
+
+def test_a_claim_that_is_made_as_a_host_is_cut_off_is_not_started_late() -> None:
+    holds("host_cut_off_at_its_claim")
+
+
+def test_a_host_that_comes_back_between_two_steps_of_its_recovery_doubles_nothing() -> None:
+    holds("host_back_beside_two_recoverers")
+
+
+def test_a_living_worker_of_another_host_whose_directory_is_removed_ends_first() -> None:
+    holds("directory_removed_elsewhere")
+
+
+def test_a_dead_host_is_recovered_after_its_lease() -> None:
+    holds("host_dies")
 
 
 # ---- workers and people

@@ -19,6 +19,7 @@ class Plan(NamedTuple):
     adopts: bool = False
     slow_listing: bool = False  # its sweep lists as btrfs may
     foreign: bool = False  # it recovers as if every other worker were on another host
+    shared: bool = False  # its filesystem is shared with other hosts: it renews a lease
     listens: bool = False  # it looks for cancel requests
     stops_now: bool = False  # it ends its first run and leaves
     finishes_beside: bool = False  # each run is seen through by a thread; it claims on meanwhile
@@ -153,11 +154,19 @@ def claim_and_run(me: str, name: str, rules: Rules, plan: Plan) -> Steps:
     Returns:
         The claims that a thread sees through, none or one; "leave" when the worker is to end.
     """
+    trips = (yield calls.beat()) if plan.shared else None
+    if trips == -1:
+        return "leave"
     claimed = yield Sub(claim, (me, name, rules, plan.loses_reply))
     if claimed is None or claimed == "leave":
         return claimed or ()
     mine, descriptor, job = claimed
-    process = yield Sub(run.start, (mine, descriptor, plan.command))
+    unbroken = trips if rules.starts == "unbroken" else None
+    process = yield Sub(run.start, (mine, descriptor, plan.command, unbroken))
+    if not process:
+        yield Sub(outcome.give_back, (mine, name, rules))
+        yield calls.close(descriptor)
+        return ()
     args = (me, name, mine, descriptor, job, process, rules, plan)
     if plan.finishes_beside:
         yield calls.thread(f"{me}+{descriptor}", see_through, *args)

@@ -17,7 +17,7 @@ import time
 from datetime import datetime
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Union
 
-from spoolq import config, instants, lease, names, strictjson, views
+from spoolq import config, instants, lease, names, roster, strictjson, views
 from spoolq.errors import InvalidJob, InvalidSetting
 from spoolq.fields import CHECKED_WHOLE, FIELDS
 from spoolq.fsio import write_all
@@ -25,9 +25,10 @@ from spoolq.glance import Remembered
 from spoolq.job import Job
 from spoolq.layout import STATES
 from spoolq.names import Name
+from spoolq.roster import WorkerView
 from spoolq.spool import SpoolDir
 from spoolq.text import closest
-from spoolq.views import JobView, WorkerView
+from spoolq.views import JobView
 
 Command = Union[str, Sequence[str]]
 
@@ -192,7 +193,7 @@ class Spool:
 
     def workers(self) -> List[WorkerView]:
         """Return the workers of this spool."""
-        return views.workers(self.dir)
+        return roster.workers(self.dir)
 
     def wait(self, job_ids: Iterable[str], timeout: Optional[float] = None) -> List[JobView]:
         """Wait until jobs are completed or dead and return them, in the order given.

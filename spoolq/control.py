@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Callable, Iterable, Iterator, List, Optional
 
-from spoolq import instants, lease, locks, names, views
+from spoolq import errands, instants, lease, locks, names, roster, views
 from spoolq.errors import BadInput, Busy, InvalidJob, NotFound, OutcomeUnknown, WrongState
 from spoolq.executors import kind_of
 from spoolq.job import CANCELLED, Entry, next_place
@@ -151,7 +151,7 @@ def _ask_its_worker(spool: SpoolDir, view: JobView, clock: Clock, neighbours: Ne
         raise WrongState(
             f"job {claim.id} may have been forwarded, and its forwarder is gone",
             where=view.path,
-            hint=f"settle that first:  {lease.settling(lease.read_card(spool, claim.worker))}",
+            hint=f"settle that first:  {errands.settling(lease.read_card(spool, claim.worker))}",
         )
     is_elsewhere = kind_of(claim.slot) and spool.dir("workers").has(claim.worker)
     if not is_elsewhere and neighbours.state_of(claim.worker) in DEAD:
@@ -255,7 +255,7 @@ def stop(spool: SpoolDir, wanted: Iterable[str], *, interrupt: bool) -> List[str
     wanted = list(wanted)
     if "" in wanted:
         raise BadInput("an empty text names no worker", hint="spoolq worker list shows them")
-    alive = [worker.name for worker in views.workers(spool) if worker.alive]
+    alive = [worker.name for worker in roster.workers(spool) if worker.alive]
     chosen = []
     for text in wanted:
         matches = [name for name in alive if name == text] or [

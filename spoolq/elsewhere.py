@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
-from spoolq import lease
+from spoolq import errands, lease
 from spoolq.executors import Executor, Fate, Note, kind_of
 from spoolq.lease import Lease
 from spoolq.names import Name
@@ -66,7 +66,7 @@ class Elsewhere:
 
 def on_its_way(spool: SpoolDir, forwarder: str) -> str:
     """Return why the claims of a dead forwarder stay, and who can settle them."""
-    how = lease.settling(lease.read_card(spool, forwarder))
+    how = errands.settling(lease.read_card(spool, forwarder))
     return f"its forwarder is gone, and the job may have arrived; settle that:  {how}"
 
 

@@ -24,11 +24,9 @@ from spoolq.errors import InvalidJob
 from spoolq.fsio import Dir, read_all, write_all
 from spoolq.layout import put_away, translated
 from spoolq.spool import OUTCOME, SpoolDir
-from spoolq.text import shell_word
 
 LOCK = "lock"
 CARD = "worker.json"
-FORWARD = "forward"  # the executor of those that run nothing, but send jobs to another spool
 #: Errors that say that what stands in the place of a lock is none.
 NO_LOCK = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK})
 _NOTE_SIZE = 512
@@ -235,32 +233,6 @@ def read_slot(spool: SpoolDir, worker: str, slot: str, claim: str) -> Dict[str, 
 def read_card(spool: SpoolDir, worker: str) -> Dict[str, Any]:
     """Return what a worker's worker.json says; {} where it says nothing."""
     return _read_json(spool, worker, CARD)
-
-
-def forwards_to(card: Dict[str, Any]) -> Optional[str]:
-    """Return where a forwarder sends jobs, by its worker.json; None where that is of no such."""
-    executor = card.get("executor")
-    if not isinstance(executor, dict) or executor.get("name") != FORWARD:
-        return None
-    return str(executor.get("target", "?"))
-
-
-def settling(card: Dict[str, Any]) -> str:
-    """Return the command that settles what a dead forwarder may have sent."""
-    target = forwards_to(card)
-    return "spoolq forward " + ("TARGET" if target is None else shell_word(target))
-
-
-def heirs(card: Dict[str, Any], sent: int) -> str:
-    """Return what becomes of the jobs of one that is gone, in words.
-
-    Args:
-        sent: how many of its claims are on their way to another spool.
-    """
-    if not sent:
-        return "the next worker takes its jobs over"
-    what = "1 job" if sent == 1 else f"{sent} jobs"
-    return f"{what} may have arrived; settle that:  {settling(card)}"
 
 
 def look_at_card(spool: SpoolDir, worker: str) -> Tuple[Dict[str, Any], Tuple[int, ...]]:

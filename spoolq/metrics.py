@@ -20,7 +20,7 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
-from spoolq import instants, names, views
+from spoolq import instants, names, roster, views
 from spoolq.census import Census, Ended, Run
 from spoolq.errors import SpoolqError
 from spoolq.job import CANCELLED, INTERRUPTED, LOST
@@ -165,7 +165,7 @@ class _Collector:
             yield max(self._now.timestamp() - changed, 0.0)
 
     def _workers(self) -> Iterator[Metric]:
-        found = views.workers(self._spool)
+        found = roster.workers(self._spool)
         alive = [view for view in found if view.alive and view.card.get("count") != 0]
         trouble = [view for view in alive if view.card.get("trouble")]
         slots = [view.card.get("count") for view in alive]  # somebody may have written anything

@@ -2,7 +2,7 @@
 
 import time
 
-from spoolq import instants, lease
+from spoolq import errands, instants
 from spoolq.errors import Unreachable
 from spoolq.forwarding import Forwarder
 from spoolq.lease import Lease
@@ -48,7 +48,7 @@ def target_of(spool):
 def forwarder(source, other, *, connection=None, share=None, clock=instants.now, **more):
     """Return a forwarder from one spool to another, and its lease."""
     target = target_of(other)
-    card = {"count": 0, "executor": {"name": lease.FORWARD, "target": target.text}}
+    card = {"count": 0, "executor": {"name": errands.FORWARD, "target": target.text}}
     own = Lease.start(source, card)
     made = Forwarder(
         source,

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from spoolq import lease, locks, names, platform, views
+from spoolq import lease, locks, names, platform, roster
 from spoolq.fsio import Dir
 from tests import given
 from tests.conftest import environment, wait_until
@@ -403,7 +403,7 @@ def test_what_stands_in_the_place_of_a_lock_is_shown_as_trouble(spool, put):
     path = os.path.join(spool.path, "workers", "bad-2-xyz")
     os.mkdir(path)
     put(os.path.join(path, "lock"))
-    (view,) = views.workers(spool)
+    (view,) = roster.workers(spool)
     assert view.alive  # as recovery takes it, which leaves such a worker's claims alone
     assert view.card["trouble"].startswith("its lock is none: ")
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from spoolq import lease, neighbours, platform, views
+from spoolq import lease, neighbours, platform, roster
 from spoolq.errors import StorageFailed
 from spoolq.heartbeat import Heartbeat
 from spoolq.neighbours import FREE, HELD, LAPSED, MISSING, OUT_OF_REACH, Neighbours
@@ -143,7 +143,7 @@ def test_a_worker_that_beats_is_seen_alive_by_who_looks_once(shared_spool):
     heartbeat = Heartbeat(own)
     heartbeat.start()
     try:
-        (view,) = views.workers(shared_spool)
+        (view,) = roster.workers(shared_spool)
         assert view.alive
     finally:
         heartbeat.stop()
@@ -152,7 +152,7 @@ def test_a_worker_that_beats_is_seen_alive_by_who_looks_once(shared_spool):
 def test_a_worker_that_does_not_is_shown_as_out_of_reach(shared_spool, monkeypatch):
     monkeypatch.setattr(neighbours, "_BEATS", 0.2)
     elsewhere(shared_spool)
-    (view,) = views.workers(shared_spool)
+    (view,) = roster.workers(shared_spool)
     assert not view.alive
     assert view.card["trouble"] == "its host is out of reach"
 

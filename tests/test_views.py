@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from spoolq import instants, lease, views
+from spoolq import instants, lease, roster, views
 from spoolq.config import Settings
 from spoolq.errors import Ambiguous, NotFound
 from spoolq.fsio import Dir
@@ -321,7 +321,7 @@ def test_workers_are_shown_with_what_they_run_and_whether_they_live(spool, clock
     given.claim(spool, alive, given.job(spool, "pending", given.named(clock, "a")), clock, "1")
     given.claim(spool, dead, given.job(spool, "pending", given.named(clock, "b")), clock)
     given.die(dead)
-    shown = {view.name: view.as_dict() for view in views.workers(spool)}
+    shown = {view.name: view.as_dict() for view in roster.workers(spool)}
     assert (shown[alive.name]["alive"], shown[dead.name]["alive"]) == (True, False)
     (run,) = shown[alive.name]["running"]
     assert (run["id"], run["attempt"], run["slot"]) == ("a", 1, "1")
@@ -335,10 +335,10 @@ def test_a_run_that_has_ended_and_waits_for_the_disk_does_not_run(spool, clock):
         name = given.job(spool, "pending", given.named(clock, job_id))
         given.claim(spool, own, name, clock, str(number))
     given.write(spool, f"workers/{own.name}", "0.outcome", "{}")
-    (view,) = views.workers(spool)
+    (view,) = roster.workers(spool)
     assert [claim.id for claim in view.running] == ["runs"]
     given.die(own)  # all of its claims are there to be taken over
-    (view,) = views.workers(spool)
+    (view,) = roster.workers(spool)
     assert {claim.id for claim in view.running} == {"ended", "runs"}
 
 
@@ -352,14 +352,14 @@ def test_a_run_that_ends_during_the_look_does_not_run(spool, clock, monkeypatch)
         return probe(*what)
 
     monkeypatch.setattr(lease, "probe", ends_now)
-    (view,) = views.workers(spool)
+    (view,) = roster.workers(spool)
     assert view.running == ()
 
 
 def test_a_worker_without_a_directory_is_shown_while_it_has_claims(spool, clock):
     name = given.named(clock)._replace(worker="gone-1-x", slot="0")
     given.job(spool, "processing", name)
-    (view,) = views.workers(spool)
+    (view,) = roster.workers(spool)
     assert (view.name, view.alive, view.card) == ("gone-1-x", False, {})
 
 
@@ -367,5 +367,5 @@ def test_looking_disturbs_no_worker(spool):
     """A probe takes the lock shared for an instant, and two who look do not see each other."""
     own = given.worker(spool)
     for _ in range(20):
-        assert [view.alive for view in views.workers(spool)] == [True]
+        assert [view.alive for view in roster.workers(spool)] == [True]
     assert own.is_ours()

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Sequ
 
 import click
 
-from spoolq import api, instants, lease, names, platform, views
+from spoolq import api, errands, instants, lease, names, platform, views
 from spoolq.cli import completing, given, render, times
 from spoolq.cli.given import Source
 from spoolq.cli.verbs import Number, Refused, Verb, Whole, open_spool, resolve, typed
@@ -353,7 +353,7 @@ def _seems_alive(spool: api.Spool, worker: str) -> bool:
     if not names.is_worker(worker):
         return False
     card = lease.read_card(spool.dir, worker)
-    if card.get("count") == 0 and lease.forwards_to(card) is None:
+    if card.get("count") == 0 and errands.forwards_to(card) is None:
         return False  # somebody who changes a job
     if platform.LINUX and card.get("boot") == platform.boot_id():
         return os.path.exists(f"/proc/{card.get('pid')}")

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence
 
 import click
 
-from spoolq import api, config, instants, names, spans, views
+from spoolq import api, config, instants, names, roster, spans, views
 from spoolq.cli import render, tables, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.verbs import Verb, given_spool, is_spool, open_spool, spool_path
@@ -101,7 +101,7 @@ def as_document(spool: api.Spool) -> Dict[str, Any]:
     }
 
 
-def warnings(spool: api.Spool, workers: List[views.WorkerView]) -> List[str]:
+def warnings(spool: api.Spool, workers: List[roster.WorkerView]) -> List[str]:
     """Return what is wrong: settings that cannot be read, workers that cannot write."""
     found = list(views.settings_of(spool.dir)[1])
     for view in workers:

@@ -11,7 +11,7 @@ import os
 from datetime import datetime
 from typing import Any, List, Optional, Sequence, Tuple
 
-from spoolq import api, instants, job, lease, logs, names, spans
+from spoolq import api, errands, instants, job, logs, names, spans
 from spoolq.cli import columns, render, tables, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.render import escape
@@ -218,7 +218,7 @@ def _on_its_way(spool: api.Spool, forwarder: str) -> str:
             return f"it is on its way to {escape(str(worker.forwards_to))}"
         if worker.name == forwarder:
             return "its forwarder is gone, and it may have arrived; settle that:  " + escape(
-                lease.settling(worker.card)
+                errands.settling(worker.card)
             )
     return "it has just moved on"
 

@@ -16,8 +16,9 @@ from spoolq.cli.columns import Cell
 from spoolq.cli.render import STATE_STYLE
 from spoolq.job import Entry, ran
 from spoolq.names import Name
+from spoolq.roster import WorkerView
 from spoolq.text import shortened
-from spoolq.views import JobView, WorkerView
+from spoolq.views import JobView
 
 _LINE = 100  # characters of a command where it is not what was asked for
 _WIDE = 120  # cells of a terminal on which why and what stand apart

@@ -24,7 +24,8 @@ from spoolq.dashboard.reading import PATIENCE, Reader
 from spoolq.errors import NoSpool
 from spoolq.layout import DIRECTORIES, STATES
 from spoolq.names import Name
-from spoolq.views import JobView, WorkerView
+from spoolq.roster import WorkerView
+from spoolq.views import JobView
 
 #: How many of the jobs that ended last the charts read.
 _RECENT = 500

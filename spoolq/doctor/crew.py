@@ -6,7 +6,7 @@ import stat
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from spoolq import instants, lease, names, views
+from spoolq import errands, instants, lease, names, roster, views
 from spoolq.doctor.finding import Finding, note, problem
 from spoolq.doctor.patient import Patient
 from spoolq.errors import SpoolqError
@@ -54,7 +54,7 @@ class Crew(NamedTuple):
         return [
             worker
             for worker, state in self.states.items()
-            if state == HELD and views.WorkerView(worker, True, self.cards[worker], ()).stays
+            if state == HELD and roster.WorkerView(worker, True, self.cards[worker], ()).stays
         ]
 
 
@@ -77,7 +77,7 @@ def claims(patient: Patient, crew: Crew) -> Iterator[Finding]:
                 yield problem("unfinished-move", path, what, _RECOVER, patient.recover)
             elif claim.mark is not None:
                 what = f"its forwarder {claim.worker} is gone, and it may have arrived"
-                yield problem("on-its-way", path, what, lease.settling(crew.cards[claim.worker]))
+                yield problem("on-its-way", path, what, errands.settling(crew.cards[claim.worker]))
             else:
                 what = f"its worker {claim.worker} is gone"
                 yield problem("orphan", path, what, _RECOVER, patient.recover)

@@ -31,7 +31,8 @@ from spoolq.cli import output, tables
 from spoolq.cli.watch.scene import KINDS, Crew, Detail, Rate, Row, Scene, Section
 from spoolq.errors import SpoolqError
 from spoolq.layout import STATES
-from spoolq.views import JobView, WorkerView
+from spoolq.roster import WorkerView
+from spoolq.views import JobView
 
 _REST = 100.0  # so a directory that moves costs a hundredth of a core, and two of them two
 _MOST = 200  # rows of a kind that can be gone through

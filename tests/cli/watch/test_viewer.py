@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from spoolq import api, control, platform, views
+from spoolq import api, control, platform, roster
 from tests import given
 from tests.cli.watch.terminal import LEFT, Terminal, termios
 from tests.conftest import DEADLINE, entries, environment, wait_until
@@ -30,7 +30,7 @@ def works(start_worker, spool):
     """Start a worker; at the end nothing is left of what it runs."""
     yield start_worker
     control.stop(spool, [], interrupt=True)
-    wait_until(lambda: not any(view.alive for view in views.workers(spool)), "their end")
+    wait_until(lambda: not any(view.alive for view in roster.workers(spool)), "their end")
     control.recover_now(spool, orphans="end")
 
 

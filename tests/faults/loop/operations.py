@@ -8,7 +8,7 @@ import json
 import os
 from typing import Any, Callable, List, NamedTuple, Sequence
 
-from spoolq import config, control, instants, views
+from spoolq import config, control, instants, roster
 from spoolq.adoption import Intake, read_job
 from spoolq.api import Spool
 from spoolq.job import CANCELLED, INTERRUPTED
@@ -303,7 +303,7 @@ def _start_and_leave(call: Call) -> None:
 def _start_beside_another(call: Call) -> None:
     """A worker's requests and slots while it lives and leaves."""
     own = Lease.start(call.spool, {"count": 1})
-    views.workers(call.spool)
+    roster.workers(call.spool)
     control.stop(call.spool, [own.name], interrupt=False)
     assert own.requests() == ["stop"]
     own.leave()

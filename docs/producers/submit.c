@@ -94,7 +94,7 @@ int main(int argc, char **argv)
 {
     static const char letters[] = "0123456789abcdefghjkmnpqrstvwxyz";
     unsigned char random[20], *command;
-    char id[21] = "", stamp[32], name[80];
+    char id[21] = "", stamp[32], name[128];
     struct timespec now;
     struct stat info;
     size_t length;

@@ -93,7 +93,8 @@ class Courier:
         self._waiting: Deque[Errand] = deque()  # to be submitted
         self._questions: Dict[str, str] = {}  # tickets of dead workers, and their native ids
         self._litter: Deque[Tuple[float, str]] = deque()
-        self._next_submit = self._next_look = self._next_poll = self._next_sweep = 0.0
+        self._next_submit = self._next_look = self._next_sweep = 0.0
+        self._polled_at = -poll
         self._told: Dict[str, str] = {}
         self._stirred = threading.Event()
         self._closing = False
@@ -159,11 +160,10 @@ class Courier:
         if now >= self._next_look:
             self._next_look = now + LOOK
             self._look()
-        if self._questions:
-            self._next_poll = min(self._next_poll, now + _ASKED)
-        if now >= self._next_poll and (self._errands or self._questions or self.trouble):
-            self._next_poll = now + self._poll_every
-            self._poll()
+        if now >= self._polled_at + (_ASKED if self._questions else self._poll_every):
+            self._polled_at = now
+            if self._errands or self._questions or self.trouble:
+                self._poll()
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP
             self._sweep(now)

@@ -24,21 +24,23 @@ _ASKED = 1.0  # seconds between two questions to the batch system for the runs o
 _AGAIN = 5.0  # seconds after which a batch system that refused is tried again
 _SWEEP = 30.0
 _BACKSTOP = 15.0  # seconds beyond the grace, after which a job that was asked to end is cancelled
+_AGAIN_AT_MOST = 2  # times that a run is submitted anew which was forgotten
 _FORGOTTEN = 2  # polls in a row that do not know a job, which then is over
 
 
 class Errand:
     """One run on its way: its ticket, and its job once it has been submitted."""
 
-    def __init__(self, ticket: str, order: Optional[Order], grace: float, native: str = "") -> None:
+    def __init__(self, ticket: str, order: Order, grace: float, native: str = "") -> None:
         self.ticket = ticket
-        self.order = order  # None: it was submitted by another worker
+        self.order = order
         self.grace = grace
         self.native = native
         self.cancelled: Optional[str] = None
         self.kill_at = 0.0
         self.stuck = ""  # why its job waits, as it was last told
         self.unknown = 0  # polls in a row that did not know its job
+        self.again = 0  # times that it was submitted anew
 
 
 class Native(NamedTuple):
@@ -199,7 +201,6 @@ class Courier:
         RACE: who says no, or nothing, may have taken it all the same, and so the job of one ticket
         is there twice; one of them runs (test_a_ticket_runs_once_though_it_is_submitted_twice).
         """
-        assert errand.order is not None
         try:
             errand.native = self._engine.submit(errand.order)
         except Refused as refusal:
@@ -261,15 +262,20 @@ class Courier:
 
     def _heed(self, errand: Errand, answer: Answer) -> None:
         """Heed what the batch system says of a job that has not ended by its ticket."""
-        said = answer.ended.get(errand.native, "")
-        if errand.native in answer.alive:
+        seen = answer.of(errand.native, job_name(errand.ticket))
+        said = "" if seen is None else seen.over
+        if seen is not None and not seen.over:
             errand.unknown = 0
-            self._warn_of(errand, answer.stuck.get(errand.native, ""))
+            self._warn_of(errand, seen.stuck)
             return
         errand.unknown += 1
         if not said and errand.unknown < _FORGOTTEN:
             return
         job = f"{self._kind} job {errand.native}"
+        if not said and self._may_be_submitted_anew(errand):
+            what = "is not known there any more, and submitted anew"
+            logger.warning("%s: its %s %s", errand.ticket.split(".")[0], job, what)
+            return
         state = self._tickets.forbid(errand.ticket)
         if state is State.VOID:
             why = self._tickets.complaint(errand.ticket) or (
@@ -285,6 +291,20 @@ class Courier:
             elif self._is_gone(errand.ticket):
                 reason = f"{job} ended ({said or 'gone'}) without a word of its command"
                 self._over(errand, {"error": errand.cancelled or reason})
+
+    def _may_be_submitted_anew(self, errand: Errand) -> bool:
+        """Submit a run anew that the batch system has forgotten before it began, some times.
+
+        A controller that is killed loses the jobs of the last seconds.
+        """
+        if errand.again >= _AGAIN_AT_MOST or errand.cancelled is not None:
+            return False
+        if self._tickets.look(errand.ticket) is not State.READY:
+            return False
+        errand.again += 1
+        errand.native, errand.unknown = "", 0
+        self._waiting.append(errand)
+        return True
 
     def _warn_of(self, errand: Errand, reason: str) -> None:
         """Say why a job waits that may wait for ever: nobody else does."""
@@ -325,7 +345,7 @@ class Courier:
 
     def _tell_engine_to_cancel(self, errand: Errand) -> None:
         try:
-            self._engine.cancel(errand.native)
+            self._engine.cancel(errand.native, job_name(errand.ticket))
         except Refused as error:
             logger.warning("%s job %s is not cancelled: %s", self._kind, errand.native, error)
 
@@ -342,8 +362,7 @@ class Courier:
         if state is State.ENDED:
             return Found(ticket, Fate.ALIVE, native)
         starter = self._tickets.starter(ticket).get("native") if state is State.STARTED else None
-        known = [starter, native, answer.names.get(job_name(ticket))]
-        alive = next((one for one in known if one and one in answer.alive), "")
+        alive = answer.alive(job_name(ticket), starter, native)
         if alive and state is not State.VOID:
             return Found(ticket, Fate.ALIVE, alive)
         state = self._tickets.forbid(ticket)

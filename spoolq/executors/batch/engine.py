@@ -15,7 +15,7 @@ import subprocess
 import threading
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from spoolq.errors import BadInput, SpoolqError
 from spoolq.fsio import Dir
@@ -67,17 +67,36 @@ class Order(NamedTuple):
     is_special: bool = False  # the job itself asks for something that can be refused
 
 
-class Answer(NamedTuple):
-    """What the batch system says of jobs by their native ids.
+class Seen(NamedTuple):
+    """What the batch system says of one job; texts are empty where it says nothing."""
 
-    One that is neither alive nor ended it has forgotten, or never had. `names` leads from a live
-    job's name to its id, and `stuck` says why one waits where that may be for ever.
+    name: str = ""
+    over: str = ""  # how it ended; nothing while it has not
+    stuck: str = ""  # why it waits, where that may be for ever
+
+
+class Answer:
+    """What the batch system says of its jobs, by their native ids.
+
+    A controller that was killed gives ids away again, so a job is ours only if its name is.
     """
 
-    alive: FrozenSet[str]
-    ended: Mapping[str, str]
-    names: Mapping[str, str]
-    stuck: Mapping[str, str]
+    def __init__(self, seen: Mapping[str, Seen]) -> None:
+        self._seen = seen
+        self._by_name = {one.name: native for native, one in seen.items() if not one.over}
+
+    def of(self, native: str, name: str) -> Optional[Seen]:
+        """Return what is said of a job; None if it is forgotten, or never was."""
+        seen = self._seen.get(native)
+        return seen if seen is not None and seen.name in ("", name) else None
+
+    def alive(self, name: str, *natives: Optional[str]) -> str:
+        """Return the first of these jobs that is not over, else one of this name; or nothing."""
+        for native in natives:
+            seen = self.of(native or "", name)
+            if native and seen is not None and not seen.over:
+                return native
+        return self._by_name.get(name, "")
 
 
 class Engine:
@@ -147,12 +166,11 @@ class Engine:
             Silent: there is no answer.
         """
         if self._kind == LOCAL:
-            alive = (native for native, ticket in asked.items() if _lives(native, ticket))
-            return Answer(frozenset(alive), {}, {}, {})
+            return Answer({pid: Seen() for pid, ticket in asked.items() if _lives(pid, ticket)})
         if self._kind == "slurm":
             return self._look_at_slurm()
         if not asked:
-            return Answer(frozenset(), {}, {}, {})
+            return Answer({})
         try:
             done = _run(self._executor.get_status_command(list(asked)))
             said = self._executor.parse_status_output(done.returncode, done.stdout + done.stderr)
@@ -160,15 +178,24 @@ class Engine:
             raise
         except Exception as error:  # whatever PSI/J makes of words that it does not know
             raise Silent(f"its answer is not understood: {error}") from error
-        over = {native: status.state.name for native, status in said.items() if status.final}
-        return Answer(frozenset(said.keys() - over.keys()), over, {}, {})
+        return Answer(
+            {id: Seen(over=one.state.name if one.final else "") for id, one in said.items()}
+        )
 
-    def cancel(self, native: str) -> None:
+    def cancel(self, native: str, name: str) -> None:
         """Ask for a job's end; one that is over already is left alone.
 
         Raises:
             Refused: it cannot be asked.
         """
+        if self._kind == "slurm":  # by both, since ids are given away again
+            try:
+                done = _run(["scancel", "--quiet", f"--name={name}", native])
+            except Silent as error:
+                raise Refused(str(error)) from error
+            if done.returncode != 0:
+                raise Refused(" ".join(done.stderr.split()))
+            return
         job = self._jobs.get(native) or self._attached(native)
         if job is None:
             return
@@ -222,17 +249,13 @@ class Engine:
         done = _run(["squeue", "--me", "--noheader", "--states=all", "--format=%i|%t|%r|%j"])
         if done.returncode != 0:
             raise Silent(" ".join((done.stderr or done.stdout).split()))
-        alive, ended, called, stuck = set(), {}, {}, {}
+        seen = {}
         for line in done.stdout.splitlines():
             native, state, reason, name = (line.split("|", 3) + [""] * 3)[:4]
-            if state in _SLURM_ENDED:
-                ended[native] = state
-                continue
-            alive.add(native)
-            called[name] = native
-            if state == "PD" and reason not in _SLURM_WAITS:
-                stuck[native] = reason
-        return Answer(frozenset(alive), ended, called, stuck)
+            is_stuck = state == "PD" and reason not in _SLURM_WAITS
+            over = state if state in _SLURM_ENDED else ""
+            seen[native] = Seen(name, over, reason if is_stuck else "")
+        return Answer(seen)
 
     def _attached(self, native: str) -> Any:
         job = self._psij.Job()

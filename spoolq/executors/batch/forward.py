@@ -76,21 +76,12 @@ class BatchExecutor:
             self._context.bell.wake()
             return
         ticket = stem(run.claim)
-        walltime = needs.walltime(run.job, run.settings, self._walltime)
-        order = Order(
-            job_name(ticket),
-            [self._python, "-m", _WRAPPER, self._context.spool.path, ticket],
-            os.path.join(self._tickets.path, f"{ticket}.stderr"),
-            walltime=walltime,
-            is_special=bool(asked) or walltime != self._walltime,
-            **asked,
-        )
         try:
             self._tickets.write(ticket, facts_of(run, self._cwd))
         except OSError as error:
             raise NotNow(f"no ticket can be written: {error.strerror}") from error
         self._runs[ticket] = run
-        self._courier.submit(Errand(ticket, order, run.settings.grace))
+        self._courier.submit(Errand(ticket, self._order(run, asked), run.settings.grace))
 
     def outcomes(self) -> List[Ended]:
         """Return what has ended since the last call, and note the names that jobs have got."""
@@ -132,13 +123,26 @@ class BatchExecutor:
         self._runs[ticket] = run
         if native != note.get("native"):
             self._note(Native(ticket, native))
-        self._courier.attach(Errand(ticket, None, run.settings.grace, native))
+        order = self._order(run, needs.amounts(run.job)[0])
+        self._courier.attach(Errand(ticket, order, run.settings.grace, native))
 
     def close(self) -> None:
         """Stop looking; what the batch system has goes on."""
         self._courier.close()
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _order(self, run: Run, asked: Mapping[str, int]) -> Order:
+        ticket = stem(run.claim)
+        walltime = needs.walltime(run.job, run.settings, self._walltime)
+        return Order(
+            job_name(ticket),
+            [self._python, "-m", _WRAPPER, self._context.spool.path, ticket],
+            os.path.join(self._tickets.path, f"{ticket}.stderr"),
+            walltime=walltime,
+            is_special=bool(asked) or walltime != self._walltime,
+            **asked,
+        )
 
     def _note(self, news: Native) -> None:
         """Note in the run's slot what its job is called."""

@@ -33,7 +33,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
-SchedulerParameters=sched_min_interval=50000
+SchedulerParameters=sched_min_interval=50000,sched_interval=1,bf_interval=1
 ReturnToService=2
 KillWait=5
 MinJobAge={min_job_age}

@@ -6,7 +6,7 @@ import pytest
 
 from spoolq.executors import Fate
 from spoolq.executors.batch.courier import Courier, Errand, Found, Native, Over, job_name
-from spoolq.executors.batch.engine import Answer, Order, Refused, Silent
+from spoolq.executors.batch.engine import Answer, Order, Refused, Seen, Silent
 from spoolq.executors.batch.tickets import State, Tickets
 
 TICKET = "k3v9.a1.20261124T020646123456Z"
@@ -42,9 +42,14 @@ class FakeEngine:
         self.on_look()
         if self.silence is not None:
             raise Silent(self.silence)
-        return Answer(frozenset(self.alive), dict(self.ended), dict(self.names), dict(self.stuck))
+        called = {native: name for name, native in self.names.items()}
+        alive = {
+            one: Seen(called.get(one, ""), stuck=self.stuck.get(one, "")) for one in self.alive
+        }
+        over = {one: Seen(called.get(one, ""), how) for one, how in self.ended.items()}
+        return Answer({**alive, **over})
 
-    def cancel(self, native):
+    def cancel(self, native, name):
         self.cancelled.append(native)
 
     def end(self, native, how="CA"):
@@ -76,10 +81,13 @@ def courier(engine, tickets, clock):
 
 
 @pytest.fixture
-def begin(courier, tickets):
-    """Write a ticket and give its errand to the courier."""
+def begin(courier, tickets, spool):
+    """Write the ticket of a claim and give its errand to the courier."""
 
     def begin(ticket=TICKET, special=False):
+        job_id, attempt, stamp = ticket.split(".")
+        claim = f"{stamp}.p5.{attempt}.{job_id}@web-1-abc.slurm_0.json"
+        os.close(spool.dir("processing").create(claim))
         tickets.write(ticket, {})
         order = Order(job_name(ticket), ["python"], "/dev/null", is_special=special)
         courier.submit(Errand(ticket, order, grace=5))
@@ -173,9 +181,7 @@ def test_silence_is_over_though_nothing_was_asked_for(later, engine, courier, be
     assert courier.trouble == ""
 
 
-def test_a_job_that_ended_before_it_began_is_over_and_never_starts(
-    begin, later, engine, tickets
-):
+def test_a_job_that_ended_before_it_began_is_over_and_never_starts(begin, later, engine, tickets):
     begin()
     later()
     engine.end("100", "F")
@@ -233,6 +239,31 @@ def test_a_job_that_is_not_known_is_over_at_the_second_poll_alone(begin, later, 
     engine.alive.clear()
     assert later(POLL) == []
     assert len(later(POLL)) == 1
+
+
+def test_a_job_that_is_forgotten_before_it_began_is_submitted_anew_twice(
+    begin, later, engine, tickets
+):
+    begin()
+    later()
+    for native in ("101", "102"):
+        engine.alive.clear()
+        later(POLL)
+        assert later(POLL + 1) + later(1) == [Native(TICKET, native)]
+    engine.alive.clear()
+    later(POLL)
+    (over,) = later(POLL)
+    assert "before it began" in over.facts["error"]
+    assert tickets.look(TICKET) is State.VOID
+
+
+def test_a_job_whose_id_belongs_to_another_job_by_now_is_forgotten(begin, later, engine, tickets):
+    """A controller of Slurm's that was killed counts anew from its last saved state."""
+    begin()
+    later()
+    engine.names = {"spoolq.other": "100"}
+    later(POLL)
+    assert later(POLL + 1) + later(1) == [Native(TICKET, "101")]
 
 
 def test_a_ticket_runs_once_though_it_is_submitted_twice(begin, later, engine, tickets):

@@ -132,6 +132,11 @@ class Slurm:
         self.end(daemon, number)
         self.begin(daemon)
 
+    def resume(self):
+        """Take the node into use again, which Slurm may drain after its controller was killed."""
+        if "drain" in self.run("sinfo", "-h", "-o", "%T", check=False):
+            self.run("scontrol", "update", f"nodename={self._host}", "state=resume", check=False)
+
     def stop(self):
         if self.conf.exists():
             self.run("scancel", "--me", check=False)

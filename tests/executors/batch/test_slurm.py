@@ -48,11 +48,12 @@ def log(run_cli):
     return lambda job_id: run_cli("logs", job_id, check=False).stdout
 
 
-def all_over(jobs):
-    wait_until(
-        lambda: all(job["state"] in ("completed", "dead") for job in jobs().values()),
-        "the end of all jobs",
-    )
+def all_over(jobs, meanwhile=lambda: None):
+    def over():
+        meanwhile()
+        return all(job["state"] in ("completed", "dead") for job in jobs().values())
+
+    wait_until(over, "the end of all jobs")
     return jobs()
 
 
@@ -232,7 +233,7 @@ def test_no_job_is_lost_when_a_daemon_of_slurm_is_restarted(
     on_slurm()
     wait_until(lambda: notes(place), "the first to run")
     slurm.restart(daemon, number)
-    found = all_over(jobs)
+    found = all_over(jobs, meanwhile=slurm.resume)
     assert {found[one]["state"] for one in ids} == {"completed"}
     assert {tuple(noted[-2:]) for noted in notes(place).values()} == {("start", "end")}
     if number == signal.SIGTERM:

@@ -272,7 +272,7 @@ def test_needs_and_timeout_become_what_slurm_is_asked_for(on_slurm, enqueue, job
     all_over(jobs)
     assert "gres:gpu:2" in log(asked)
     assert "CPUs/Task=2" in log(asked)
-    assert "MinMemoryNode=195312K" in log(asked)
+    assert "MinMemoryNode=191M" in log(asked)
     assert "TimeLimit=00:07:00" in log(asked)
     assert "TimeLimit=03:00:00" in log(bare)
     assert f"JobName=spoolq.{bare}" in log(bare)

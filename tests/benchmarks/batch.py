@@ -1,4 +1,6 @@
-"""How fast spoolq hands jobs to Slurm, beside `sbatch` in a loop: `python -m tests.benchmarks.batch`.
+"""How fast spoolq hands jobs to Slurm, beside `sbatch` in a loop.
+
+    python -m tests.benchmarks.batch
 
 A Slurm of its own on this machine; both in turns. "handed over" is the rate at which Slurm gets
 jobs, "through" the rate from the first to the end of the last, with all that the compute node does.

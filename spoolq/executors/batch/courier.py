@@ -22,7 +22,7 @@ from spoolq.logs import logger
 LOOK = 0.5  # seconds between two looks at the tickets
 _ASKED = 1.0  # seconds between two questions to the batch system for the runs of dead workers
 _AGAIN = 5.0  # seconds after which a batch system that refused is tried again
-_SWEEP = 30.0
+_SWEEP = 10.0
 _BACKSTOP = 15.0  # seconds beyond the grace, after which a job that was asked to end is cancelled
 _AGAIN_AT_MOST = 2  # times that a run is submitted anew which was forgotten
 _FORGOTTEN = 2  # polls in a row that do not know a job, which then is over
@@ -115,6 +115,15 @@ class Courier:
         self._stirred.set()
         if self._thread is not None:
             self._thread.join(1.0)
+            if self._thread.is_alive():
+                return  # it waits for the batch system
+        try:
+            for _ in range(2):  # looks, as it wants
+                self._tickets.sweep()
+        except OSError:
+            pass  # the next worker does it
+        for _, native in self._litter:
+            self._engine.forget(native)
 
     def submit(self, errand: Errand) -> None:
         """Submit a job for a ticket that has been written."""

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import threading
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from spoolq.errors import BadInput, SpoolqError
@@ -223,16 +222,16 @@ class Engine:
     def _make(self, name: str, place: str) -> Any:
         """Make PSI/J's executor; its thread that polls is put to sleep, and its jobs forgotten."""
         if self._kind == LOCAL:
-            config = self._psij.JobExecutorConfig(work_directory=Path(place))
+            config = self._psij.JobExecutorConfig()
+            config.work_directory = place
             with _signals_as_before():
                 return self._psij.JobExecutor.get_instance(name, config=config)
         from psij.executors.batch.batch_scheduler_executor import BatchSchedulerExecutorConfig
 
         config = BatchSchedulerExecutorConfig(
-            work_directory=Path(place),
-            queue_polling_interval=_NEVER,
-            initial_queue_polling_delay=_NEVER,
+            queue_polling_interval=_NEVER, initial_queue_polling_delay=_NEVER
         )
+        config.work_directory = place
         executor: Any = self._psij.JobExecutor.get_instance(name, config=config)
         executor._queue_poll_thread.register_job = lambda job: None
         if self._kind == "slurm":

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import entries, wait_until
+from tests.conftest import CAMPAIGNS, NOT_ASKED_FOR, entries, wait_until
 
 QUICK = ("-o", "poll=1s")
+campaign = pytest.mark.skipif(not CAMPAIGNS, reason=NOT_ASKED_FOR)
 
 
 @pytest.fixture
@@ -114,6 +115,7 @@ def test_a_worker_that_is_killed_finds_its_jobs_again(
         assert len(json.loads(run_cli("show", one, "--json").stdout)["history"]) == 1
 
 
+@campaign
 def test_a_job_that_ended_while_no_worker_lived_is_told_as_it_ended(
     on_slurm, enqueue, jobs, place, spool
 ):
@@ -134,6 +136,7 @@ def _slots(spool):
         yield path.read_text()
 
 
+@campaign
 def test_a_worker_that_dies_in_sbatch_leaves_no_job_that_runs_twice(
     on_slurm, enqueue, jobs, place, spool, tmp_path, slurm
 ):
@@ -155,6 +158,7 @@ def test_a_worker_that_dies_in_sbatch_leaves_no_job_that_runs_twice(
     assert notes(place) == {job: ["start", "end"]}
 
 
+@campaign
 def test_a_cancelled_job_that_waits_in_slurm_never_runs(
     on_slurm, enqueue, jobs, place, run_cli, slurm
 ):
@@ -181,6 +185,7 @@ def test_a_cancelled_job_that_runs_is_ended_whole(on_slurm, enqueue, jobs, log, 
     assert not Path(f"/proc/{pid}").exists()
 
 
+@campaign
 def test_a_job_that_scancel_ends_is_told_as_that_and_tried_again(
     on_slurm, enqueue, jobs, log, place, slurm
 ):
@@ -192,6 +197,7 @@ def test_a_job_that_scancel_ends_is_told_as_that_and_tried_again(
     assert jobs()[job]["attempts"] == 2
 
 
+@campaign
 def test_an_attempt_whose_wrapper_was_killed_is_over_when_nothing_of_it_lives(
     on_slurm, enqueue, jobs, log, spool, slurm
 ):
@@ -223,6 +229,7 @@ def test_slurm_does_not_start_a_job_again_by_itself(on_slurm, enqueue, log, jobs
     assert notes(place)[job] == ["start", "end"]
 
 
+@campaign
 @pytest.mark.parametrize("daemon", ["slurmctld", "slurmd"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_job_is_lost_when_a_daemon_of_slurm_is_restarted(
@@ -240,6 +247,7 @@ def test_no_job_is_lost_when_a_daemon_of_slurm_is_restarted(
         assert notes(place) == {one: ["start", "end"] for one in ids}
 
 
+@campaign
 def test_while_slurm_is_away_jobs_wait_and_the_worker_says_so(
     on_slurm, enqueue, jobs, spool, place, slurm
 ):

@@ -18,6 +18,7 @@ CAMPAIGNS: Dict[str, Sequence[str]] = {
     "storms": (),
     "forwarding": (),
     "storage": (),
+    "batch": (),
     "hostile": (),
     "clocks": (),
     "events": (),

@@ -19,6 +19,7 @@ CAMPAIGNS: Dict[str, Sequence[str]] = {
     "forwarding": (),
     "storage": (),
     "batch": (),
+    "hosts": (),
     "hostile": (),
     "clocks": (),
     "events": (),

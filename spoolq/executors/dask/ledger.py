@@ -1,0 +1,91 @@
+"""What the scheduler is asked: who may start an attempt, what is still wanted, and who is there.
+
+The scheduler is the one place that knows which task is whose, so it decides here, in one step
+each, on its own event loop. `install` is sent to it whole, so nothing of spoolq needs to be
+installed there; it answers three questions more from then on, under names of their own.
+
+It remembers which processes have started attempts, and when each was last heard: what a process
+may still be running is then known to a client that was not there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+FIRST, WANTED, SURVEY = "spoolq_first", "spoolq_wanted", "spoolq_survey"
+
+
+def installer() -> Any:
+    """Return the function that teaches a scheduler the three questions."""
+    # Inside a function, it is pickled by its content and not by its name.
+    names = (FIRST, WANTED, SURVEY)
+
+    def install(dask_scheduler: Any) -> None:
+        import time
+        import weakref
+
+        first_name, wanted_name, survey_name = names
+        if first_name in dask_scheduler.handlers:
+            return
+        begun = time.monotonic()
+        heard: Dict[str, float] = {}  # process -> when it last asked
+        starters: Any = weakref.WeakKeyDictionary()  # task -> the process that started it
+
+        def is_of(address: str, key: str, lease: float) -> bool:
+            """Say whether a task is this worker's, for a client that was heard lately."""
+            task = dask_scheduler.tasks.get(key)
+            if task is None or task.processing_on is None:
+                return False
+            if task.processing_on.address != address:
+                return False
+            # Clients are stamped by the wall clock: one that is set forward costs runs, not truth.
+            now = time.time()
+            return any(client.last_seen > now - lease for client in task.who_wants or ())
+
+        def first(address: str, process: str, key: str, lease: float) -> bool:
+            """Let a process start a task: once in the task's life."""
+            heard[process] = time.monotonic()
+            if not is_of(address, key, lease):
+                return False
+            return bool(starters.setdefault(dask_scheduler.tasks[key], process) is process)
+
+        def wanted(address: str, process: str, keys: List[str], lease: float) -> List[str]:
+            """Return those of these tasks that the process is to go on with."""
+            heard[process] = time.monotonic()
+            return [
+                key
+                for key in keys
+                if is_of(address, key, lease) and starters.get(dask_scheduler.tasks[key]) == process
+            ]
+
+        def survey(keys: List[str]) -> Dict[str, Any]:
+            """Return who is there, who was heard when, and where these tasks are.
+
+            Those under way may start, or have; those stranded have lost the process that started
+            them, and no other may start them, or there is no worker for them.
+            """
+            now = time.monotonic()
+            for process in [one for one, at in heard.items() if now - at > 86_400]:
+                del heard[process]
+            tasks = [dask_scheduler.tasks.get(key) for key in keys]
+            tasks = [task for task in tasks if task and task.state not in ("memory", "erred")]
+            return {
+                "up": now - begun,
+                "heard": {process: now - at for process, at in heard.items()},
+                "underway": [task.key for task in tasks],
+                "stranded": {
+                    task.key: task in starters
+                    for task in tasks
+                    if task.state == "no-worker" or (task in starters and not task.processing_on)
+                },
+                "workers": {
+                    worker.address: [worker.nthreads, dict(worker.resources)]
+                    for worker in dask_scheduler.workers.values()
+                    if worker.status.name == "running"
+                },
+            }
+
+        dask_scheduler.handlers.update({wanted_name: wanted, survey_name: survey})
+        dask_scheduler.handlers[first_name] = first
+
+    return install

@@ -44,13 +44,20 @@ class Cluster:
         wait_until(lambda: self._is_there() or self.scheduler.poll() is not None, "a scheduler")
         assert self.scheduler.poll() is None, "the scheduler has ended"
 
-    def add(self, threads=1, nanny=False, resources=None, **variables):
-        """Start a worker; `resources` as Dask wants them: gpu=1."""
+    def add(self, threads=1, nanny=False, resources=None, hidden=None, preload=None):
+        """Start a worker.
+
+        Args:
+            resources: as Dask wants them: gpu=1.
+            hidden: a directory in the place of which it sees an empty one.
+            preload: a module that it imports first.
+        """
         options = ["--nthreads", str(threads), "--no-dashboard", "--host", "127.0.0.1"]
         options += ["--nanny" if nanny else "--no-nanny", "--death-timeout", "60"]
         options += ["--local-directory", str(self.directory)]
         options += ["--resources", resources] if resources else []
-        worker = self._process("worker", self.address, *options, **variables)
+        options += ["--preload", preload] if preload else []
+        worker = self._process("worker", self.address, *options, hidden=hidden)
         worker.has_nanny = nanny
         self.workers.append(worker)
         return worker
@@ -75,15 +82,19 @@ class Cluster:
         with socket.socket() as asked:
             return asked.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def _process(self, what, *options, **variables):
+    def _process(self, what, *options, hidden=None):
         self._count += 1
         with open(self.directory / f"{what}.{self._count}.log", "wb") as log:
+            words = [sys.executable, "-m", "dask", what, *options]
+            if hidden is not None:
+                covered = 'mount -t tmpfs none "$0" && exec "$@"'
+                words = ["unshare", "--mount", "sh", "-c", covered, str(hidden), *words]
             return subprocess.Popen(
-                [sys.executable, "-m", "dask", what, *options],
+                words,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment(**self._variables, **variables),
+                env=environment(**self._variables),
                 cwd=self.directory,
             )
 

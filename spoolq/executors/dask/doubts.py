@@ -3,9 +3,9 @@
 An attempt is in doubt when its task was lost: with a Dask worker, the scheduler, or the spoolq
 worker that had sent it. Its job may start anew only when the old attempt is over, and that is known
 
-- when the scheduler does not have the task any more, so that it will never start, and every
-  process that has started attempts lately says that it has nothing of it, or is dead, and its
-  machine says that nothing of it is left there; those that say so end what they find;
+- when the scheduler has been told that it must not start, and every process that has started
+  attempts lately says that it has nothing of it, or is dead, and its machine says that nothing of
+  it is left there; those that say so end what they find;
 - or when so much time has passed that it must be over: nobody has confirmed it for a lease, and
   then whoever runs it ends it, or the warden beside that does.
 """
@@ -13,13 +13,17 @@ worker that had sent it. Its job may start anew only when the old attempt is ove
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from spoolq.executors.dask import keeper
-from spoolq.executors.dask.spec import key
 
 _ANSWER = 5.0  # seconds for an answer
 _ENDING = 5.0  # seconds that an end may take from when the lease is over: looks, TERM and KILL
+
+
+class _Doubt(NamedTuple):
+    since: float
+    scheduler: str  # to which it was sent, "" where that is not known
 
 
 class Doubts:
@@ -28,20 +32,20 @@ class Doubts:
     def __init__(self, lease: float, monotonic: Callable[[], float]) -> None:
         self._lease = lease
         self._monotonic = monotonic
-        self._since: Dict[str, float] = {}
+        self._doubts: Dict[str, _Doubt] = {}
         self._left: Set[str] = set()  # those of which something was seen at the last look
         self._heard: Dict[str, float] = {}  # process -> when the scheduler last heard it, at most
 
     def __len__(self) -> int:
-        return len(self._since)
+        return len(self._doubts)
 
-    def add(self, claim: str) -> None:
-        """Begin to find out about an attempt."""
-        self._since.setdefault(claim, self._monotonic())
+    def add(self, claim: str, scheduler: str = "") -> None:
+        """Begin to find out about an attempt that was sent to a scheduler, to this one if known."""
+        self._doubts.setdefault(claim, _Doubt(self._monotonic(), scheduler))
 
     def claims(self) -> List[str]:
         """Return the attempts in doubt."""
-        return list(self._since)
+        return list(self._doubts)
 
     def learn(self, survey: Mapping[str, Any]) -> None:
         """Learn from a survey who may have attempts, also for the time after the scheduler."""
@@ -60,32 +64,33 @@ class Doubts:
         over_at = self._monotonic() - 2 * self._lease - _ENDING
         return self._forget(
             claim
-            for claim, since in self._since.items()
-            if since < over_at and claim not in self._left
+            for claim, doubt in self._doubts.items()
+            if doubt.since < over_at and claim not in self._left
         )
 
-    async def look(self, client: Any, survey: Mapping[str, Any]) -> List[str]:
+    async def look(
+        self, client: Any, survey: Mapping[str, Any], claims: Sequence[str]
+    ) -> List[str]:
         """Ask all; return, and forget, the attempts that are over.
 
         Args:
-            survey: what the scheduler has just said, of these attempts too.
+            survey: what the scheduler has said when these attempts were barred.
         """
         self.learn(survey)
-        claims = self.claims()
         asked = list(self._heard)
-        answers = await self._ask_all(client, list(survey["workers"]), claims, asked)
+        answers = await self._ask_all(client, list(survey["workers"]), list(claims), asked)
         self._left = {claim for answer in answers for claim in answer["left"]}
         there = {answer["process"] for answer in answers}
         alive = {process for answer in answers for process in answer["alive"]}
         places = {_place(process) for process in there}
         silent = [p for p in asked if p not in there and (p in alive or _place(p) not in places)]
+        may_run = self._left.copy()
         # A scheduler that has just been started does not know who was heard by the last one.
-        if silent or survey["up"] < self._lease + _ENDING:
-            return self.settled()
-        may_start = set(survey["underway"])
-        return self._forget(
-            claim for claim in claims if claim not in self._left and key(claim) not in may_start
-        )
+        if survey["up"] < self._lease + _ENDING:
+            itself = survey["scheduler"]
+            may_run |= {one for one in claims if self._doubts[one].scheduler != itself}
+        over = [] if silent else self._forget(one for one in claims if one not in may_run)
+        return over + self.settled()
 
     async def _ask_all(
         self, client: Any, addresses: List[str], claims: List[str], processes: List[str]
@@ -107,7 +112,7 @@ class Doubts:
     def _forget(self, claims: Iterable[str]) -> List[str]:
         over = list(claims)
         for claim in over:
-            del self._since[claim]
+            self._doubts.pop(claim, None)
         self._left.difference_update(over)
         return over
 

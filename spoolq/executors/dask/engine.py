@@ -69,6 +69,7 @@ class Engine:
         self._unwanted: Dict[str, str] = {}
         self._without: Set[str] = set()  # addresses of Dask workers that have no spoolq
         self._client: Any = None
+        self._scheduler = ""
         self._trouble = ""
         self._is_closing = False
         self._loop = asyncio.new_event_loop()
@@ -170,17 +171,18 @@ class Engine:
         self._client = client
         while client.status == "running" and not self._is_closing:
             doubtful = self._doubts.claims()
-            keys = [key(claim) for claim in (*self._futures, *doubtful)]
             ask = getattr(client.scheduler, ledger.SURVEY)
-            survey = await asyncio.wait_for(ask(keys=keys), _ANSWER)
+            asked = ask(keys=list(map(key, self._futures)), bar=list(map(key, doubtful)))
+            survey = await asyncio.wait_for(asked, _ANSWER)
             if not isinstance(survey, dict):
                 raise ConnectionError("the scheduler was started anew")
+            self._scheduler = survey["scheduler"]
             await self._welcome(client, survey["workers"])
             self._doubts.learn(survey)
             for stranded, has_started in survey["stranded"].items():
                 self._lose(stranded[len(key("")) :], LOST if has_started else INTERRUPTED)
             if doubtful:
-                self._settle(await self._doubts.look(client, survey))
+                self._settle(await self._doubts.look(client, survey, doubtful))
             await self._rest(_DOUBTFUL_ROUND if self._doubts else _ROUND)
         if not self._is_closing:
             raise ConnectionError("the connection is closed")
@@ -294,7 +296,7 @@ class Engine:
         if claim in self._futures:
             self._let_go(claim)
             self._lost[claim] = Told(error=self._unwanted.get(claim, error))
-            self._doubts.add(claim)
+            self._doubts.add(claim, self._scheduler)
 
     def _settle(self, claims: List[str]) -> None:
         """Tell of attempts that are known to be over."""

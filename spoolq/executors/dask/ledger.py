@@ -21,20 +21,22 @@ def installer() -> Any:
     names = (FIRST, WANTED, SURVEY)
 
     def install(dask_scheduler: Any) -> None:
+        import os
         import time
         import weakref
 
         first_name, wanted_name, survey_name = names
         if first_name in dask_scheduler.handlers:
             return
-        begun = time.monotonic()
+        begun, itself = time.monotonic(), os.urandom(8).hex()
         heard: Dict[str, float] = {}  # process -> when it last asked
+        barred: Dict[str, float] = {}  # tasks that must not start, or go on; since when
         starters: Any = weakref.WeakKeyDictionary()  # task -> the process that started it
 
         def is_of(address: str, key: str, lease: float) -> bool:
             """Say whether a task is this worker's, for a client that was heard lately."""
             task = dask_scheduler.tasks.get(key)
-            if task is None or task.processing_on is None:
+            if key in barred or task is None or task.processing_on is None:
                 return False
             if task.processing_on.address != address:
                 return False
@@ -58,21 +60,26 @@ def installer() -> Any:
                 if is_of(address, key, lease) and starters.get(dask_scheduler.tasks[key]) == process
             ]
 
-        def survey(keys: List[str]) -> Dict[str, Any]:
-            """Return who is there, who was heard when, and where these tasks are.
+        def survey(keys: List[str], bar: List[str]) -> Dict[str, Any]:
+            """Return who is there, who was heard when, and which of these tasks are stranded.
 
-            Those under way may start, or have; those stranded have lost the process that started
-            them, and no other may start them, or there is no worker for them.
+            Those have lost the process that started them, and no other may; or no worker can.
+
+            Args:
+                bar: tasks that must not start from now on. Dask forgets what it is told to let go,
+                    but what is on its way to it, or to a worker, it may not know yet.
             """
             now = time.monotonic()
-            for process in [one for one, at in heard.items() if now - at > 86_400]:
-                del heard[process]
+            barred.update((key, now) for key in bar)
+            for old in (heard, barred):
+                for name in [name for name, at in old.items() if now - at > 86_400]:
+                    del old[name]
             tasks = [dask_scheduler.tasks.get(key) for key in keys]
             tasks = [task for task in tasks if task and task.state not in ("memory", "erred")]
             return {
+                "scheduler": itself,
                 "up": now - begun,
                 "heard": {process: now - at for process, at in heard.items()},
-                "underway": [task.key for task in tasks],
                 "stranded": {
                     task.key: task in starters
                     for task in tasks

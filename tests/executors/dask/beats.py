@@ -1,7 +1,7 @@
 """Commands that tell that they live, and whether two attempts of one job ever lived at once.
 
-Each attempt appends a line when it begins, one every 20 ms while it lives, and one when it ends; the
-file is opened to append, so the order of its lines is the order of what happened.
+Each attempt appends a line when it begins, one every 20 ms while it lives, and one when it ends.
+The file is opened to append, so the order of its lines is the order of what happened.
 """
 
 from pathlib import Path

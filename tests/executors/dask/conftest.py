@@ -26,9 +26,7 @@ class Bench:
         self.runs = {}
         self._ends = {}
         self._number = 0
-        context = Context(
-            spool, self.lease.name, most, self.bell, {}, instants.now, time.monotonic
-        )
+        context = Context(spool, self.lease.name, most, self.bell, {}, instants.now, time.monotonic)
         self.executor = make(context, {"address": address, "lease": str(lease_seconds)})
 
     def run(self, command, settings=None, priority=5, attempt=1, **fields):

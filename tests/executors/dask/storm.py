@@ -119,7 +119,9 @@ class Storm:
     def wrong(self):
         """Return what must not be."""
         counts, ends = self.spool.counts(), beats.ended(self.journal)
-        found = [f"job {job} ran twice at once (attempt {n})" for job, n in beats.doubles(self.journal)]
+        found = [
+            f"job {job} ran twice at once (attempt {n})" for job, n in beats.doubles(self.journal)
+        ]
         if counts["completed"] != self.jobs:
             found.append(f"of {self.jobs} jobs not all are completed: {counts}")
         found += [f"job {job} never came to its end" for job, n in ends.items() if not n]

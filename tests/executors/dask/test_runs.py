@@ -9,7 +9,7 @@ import pytest
 from spoolq.executors.dask.attempt import HEAD, TAIL
 from spoolq.processes import Marks, find
 from tests.conftest import wait_until
-from tests.leftovers import SESSION, ENVIRONMENT, command, is_alive, pid_in
+from tests.leftovers import ENVIRONMENT, SESSION, command, is_alive, pid_in
 
 # --- what runs ------------------------------------------------------------------------------------
 
@@ -87,9 +87,7 @@ def test_a_timeout_ends_all_of_a_command(bench, tmp_path, shed):
 
 
 def test_what_ignores_term_is_killed_after_the_grace(bench, tmp_path):
-    ended = bench.end_of(
-        command(tmp_path / "pid", deaf=True), {"grace": 0.3}, timeout=0.5
-    )
+    ended = bench.end_of(command(tmp_path / "pid", deaf=True), {"grace": 0.3}, timeout=0.5)
     assert ended.error == "timed out after 0.5 s"
     assert not is_alive(pid_in(tmp_path / "pid"))
 

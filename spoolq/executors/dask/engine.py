@@ -214,7 +214,7 @@ class Engine:
         if hosts != self._placing.hosts:
             self._placing.hosts = hosts
             self._bell.wake()
-        self._show_trouble("" if hosts else "it has no Dask worker that has spoolq")
+        self._show_trouble("" if hosts else "no Dask worker with spoolq is there")
 
     async def _part_with(self, client: Any) -> None:
         """Give a connection up: what was sent over it is in doubt from now on."""

@@ -24,10 +24,12 @@ import time
 from typing import Dict, List, NamedTuple, Optional
 
 from spoolq import config
+from spoolq.fsio import write_all
 from spoolq.processes import COOKIE, Ending, Marks, push_on
 
 GRACE = 2.0  # seconds between TERM and KILL where nobody can say any more what the job's grace is
-_LOOK = 0.25
+_LOOK = 1.0
+_GATHER = 0.02  # seconds in which lines gather, so that each does not cost a turn
 
 
 class Warden:
@@ -59,21 +61,22 @@ class Warden:
         self._tell(f"! {until}")
 
     def close(self) -> None:
-        """Let the warden go; what it still knows of, it ends."""
-        if self._process is not None:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            self._process.wait()
-            self._process = None
+        """Let the warden go, and wait for it; what it still knows of, it ends."""
+        process, self._process = self._process, None
+        if process is not None:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
 
     def _tell(self, line: str) -> None:
-        if self._process is None or self._process.poll() is not None:
-            self._start()
-            return
         try:
-            self._write(line)
-        except OSError:  # it was killed just now
-            self._start()
+            if self._process is not None and self._process.poll() is None:
+                self._write(line)
+                return
+        except OSError:
+            pass  # it was killed just now
+        self.close()
+        self._start()
 
     def _start(self) -> None:
         """Start a warden, and tell it all that there is to know."""
@@ -82,6 +85,7 @@ class Warden:
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
+            bufsize=0,
             stdout=subprocess.DEVNULL,
             cwd="/",
             env=environment,
@@ -92,8 +96,7 @@ class Warden:
 
     def _write(self, line: str) -> None:
         assert self._process is not None and self._process.stdin is not None
-        self._process.stdin.write(line.encode("ascii") + b"\n")
-        self._process.stdin.flush()
+        write_all(self._process.stdin.fileno(), line.encode("ascii") + b"\n")
 
 
 # --- the process itself ---------------------------------------------------------------------------
@@ -117,6 +120,7 @@ def main() -> None:
         if is_closed:
             time.sleep(_pause(endings, attempts, until))
         elif poll.poll(1000 * _pause(endings, attempts, until) if attempts or endings else None):
+            time.sleep(_GATHER)
             data = os.read(0, 65536)
             is_closed = not data
             *lines, rest = (rest + data).split(b"\n")
@@ -139,7 +143,7 @@ def _pause(endings: Dict[str, Ending], attempts: Dict[str, _Attempt], until: flo
     if endings:
         return min(ending.patience() for ending in endings.values())
     wanted = min((max(own, until) for _, own in attempts.values()), default=0.0)
-    return min(max(wanted - time.monotonic(), 0.0), _LOOK * 4)
+    return min(max(wanted - time.monotonic(), 0.0), _LOOK)
 
 
 def _heed(words: List[str], attempts: Dict[str, _Attempt], until: float) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Dict, Mapping
 
 from spoolq.errors import BadInput, SpoolqError
 from spoolq.executors import Context
-from spoolq.executors.dask.spec import LEASE
+from spoolq.executors.dask.spec import LEASE, LOCAL_LEASE
 
 if TYPE_CHECKING:
     from spoolq.executors.dask.executor import DaskExecutor
@@ -21,13 +21,13 @@ OPTIONS = {
     "address": "where the scheduler is, as tcp://10.0.0.1:8786",
     "scheduler_file": "the file in which the scheduler has written that",
     "local": "so many processes of this machine: a cluster that comes and goes with the worker",
-    "lease": "seconds after which a command ends that nobody has confirmed (20)",
+    "lease": "seconds after which a command ends that nobody has confirmed (20, local: 5)",
 }
 _PLACES = ("address", "scheduler_file", "local")
 
 
 def identity(options: Mapping[str, str]) -> Dict[str, str]:
-    """Return where the scheduler is; of a local one, on which machine it was.
+    """Return where the scheduler is.
 
     Raises:
         BadInput: that is not said, or twice.
@@ -42,9 +42,7 @@ def identity(options: Mapping[str, str]) -> Dict[str, str]:
         return {"scheduler_file": os.path.abspath(options["scheduler_file"])}
     if given[0] == "address":
         return {"address": options["address"]}
-    from spoolq.executors.dask.keeper import place
-
-    return {"local": place()}
+    return {"local": "1"}  # however many: they are gone with their worker
 
 
 def make(context: Context, options: Mapping[str, str]) -> DaskExecutor:
@@ -54,7 +52,7 @@ def make(context: Context, options: Mapping[str, str]) -> DaskExecutor:
         BadInput: an option is wrong.
         SpoolqError: Dask is not installed.
     """
-    lease = _number(options, "lease", LEASE)
+    lease = _number(options, "lease", LOCAL_LEASE if "local" in options else LEASE)
     (option, shown), *_ = identity(options).items()
     try:
         import distributed  # noqa: F401
@@ -68,7 +66,7 @@ def make(context: Context, options: Mapping[str, str]) -> DaskExecutor:
     _hush()
     if option == "local":
         local = Local(int(_number(options, "local", 1)))
-        return DaskExecutor(context, local.where, "this machine", lease, local.close)
+        return DaskExecutor(context, local.where, "this machine", lease, local)
     return DaskExecutor(context, lambda: {option: shown}, shown, lease)
 
 

@@ -23,7 +23,7 @@ _ENDING = 5.0  # seconds that an end may take from when the lease is over: looks
 
 class _Doubt(NamedTuple):
     since: float
-    scheduler: str  # to which it was sent, "" where that is not known
+    scheduler: Optional[str]  # to which it was sent; "": to this one or the last; None: another
 
 
 class Doubts:
@@ -39,8 +39,13 @@ class Doubts:
     def __len__(self) -> int:
         return len(self._doubts)
 
-    def add(self, claim: str, scheduler: str = "") -> None:
-        """Begin to find out about an attempt that was sent to a scheduler, to this one if known."""
+    def add(self, claim: str, scheduler: Optional[str] = "") -> None:
+        """Begin to find out about an attempt.
+
+        Args:
+            scheduler: the one that it was sent to; "" for one at the same address; None for one
+                that is not asked here, so that time alone tells.
+        """
         self._doubts.setdefault(claim, _Doubt(self._monotonic(), scheduler))
 
     def claims(self) -> List[str]:
@@ -84,7 +89,7 @@ class Doubts:
         alive = {process for answer in answers for process in answer["alive"]}
         places = {_place(process) for process in there}
         silent = [p for p in asked if p not in there and (p in alive or _place(p) not in places)]
-        may_run = self._left.copy()
+        may_run = self._left | {one for one in claims if self._doubts[one].scheduler is None}
         # A scheduler that has just been started does not know who was heard by the last one.
         if survey["up"] < self._lease + _ENDING:
             itself = survey["scheduler"]

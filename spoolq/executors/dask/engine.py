@@ -50,13 +50,14 @@ class Engine:
         where: Callable[[], Mapping[str, Any]],
         shown: str,
         lease: float,
+        is_own: bool,
         placing: Placing,
         bell: Bell,
         monotonic: Callable[[], float],
     ) -> None:
         self._where = where
         self._shown = shown
-        self._lease = lease
+        self._is_own = is_own  # a cluster that came with this worker, and no dead one has sent to
         self._placing = placing
         self._bell = bell
         self._doubts = Doubts(lease, monotonic)
@@ -92,7 +93,7 @@ class Engine:
         """Say whether an attempt of a dead worker is over; begins to find out."""
         if claim in self._over:
             return True
-        self._hand_over(lambda: self._doubts.add(claim))
+        self._hand_over(lambda: self._doubts.add(claim, None if self._is_own else ""))
         return False
 
     def heard(self) -> List[Heard]:

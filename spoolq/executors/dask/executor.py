@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from spoolq import logs
 from spoolq.executors import Context, Ended, Fate, Note, NotNow, Run, command
+from spoolq.executors.dask.cluster import Local
 from spoolq.executors.dask.engine import Engine, Heard, Sent
 from spoolq.executors.dask.placing import Placing
 from spoolq.executors.dask.spec import Spec
@@ -25,16 +26,25 @@ class DaskExecutor:
         where: Callable[[], Mapping[str, Any]],
         shown: str,
         lease: float,
-        close: Callable[[], None] = lambda: None,
+        own: Optional[Local] = None,
     ) -> None:
+        """Make it.
+
+        Args:
+            where: returns where the scheduler is, as a client wants to be told.
+            shown: the same, for people.
+            own: a cluster that comes and goes with the executor, if that is where.
+        """
         self._context = context
         self._lease = lease
-        self._close = close
+        self._own = own
         self._logs = context.spool.dir("logs")
         self._placing = Placing()
         self._runs: Dict[str, Run] = {}
         self._hold_off_until = 0.0
-        self._engine = Engine(where, shown, lease, self._placing, context.bell, context.monotonic)
+        self._engine = Engine(
+            where, shown, lease, own is not None, self._placing, context.bell, context.monotonic
+        )
 
     def capacity(self) -> int:
         """Return how many threads the Dask workers have, and no more than was asked for."""
@@ -83,7 +93,8 @@ class DaskExecutor:
     def close(self) -> None:
         """Let the connection go."""
         self._engine.close()
-        self._close()
+        if self._own is not None:
+            self._own.close()
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import json
 from typing import Dict, List, NamedTuple, Optional
 
 #: How long a command may run on when nobody has confirmed for so long that it is still wanted.
-LEASE = 20.0
+LEASE, LOCAL_LEASE = 20.0, 5.0
 
 
 class Spec(NamedTuple):

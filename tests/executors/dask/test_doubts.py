@@ -111,6 +111,14 @@ def test_time_alone_tells_when_both_leases_have_passed(doubts, clock):
     assert doubts.settled() == ["x"]
 
 
+def test_of_a_scheduler_that_is_not_asked_time_alone_tells(doubts, clock):
+    doubts.add("x", None)
+    workers = Workers(a=("host/1", [], []))
+    assert look(doubts, workers, {}) == []
+    clock.advance(2 * LEASE + 5.1)
+    assert look(doubts, workers, {}) == ["x"]
+
+
 def test_it_is_told_over_once(doubts, clock):
     doubts.add("x")
     clock.advance(1000)

@@ -52,7 +52,7 @@ def test_dask_is_an_executor_of_the_command_line():
 
 def test_an_unknown_option_is_refused_before_anything_starts(run_cli):
     done = run_cli("worker", "start", "--executor", "dask", "-o", "adress=x", check=False)
-    assert done.returncode == 2 and "did you mean 'address'" in done.stderr
+    assert done.returncode == 1 and "did you mean 'address'" in done.stderr
 
 
 def test_a_scheduler_out_of_reach_is_said_and_waited_for(spool, start_worker):

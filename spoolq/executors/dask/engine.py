@@ -195,12 +195,11 @@ class Engine:
             try:
                 asked = client.run(keeper.hello, workers=[address])
                 return bool((await asyncio.wait_for(asked, _ANSWER))[address])
-            except ImportError as error:
-                if address not in self._without:
-                    logger.warning("the Dask worker at %s has no spoolq: %s", address, error)
-                self._without.add(address)
-            except Exception as error:  # Dask's errors, and the network's: it is asked again
+            except (asyncio.TimeoutError, OSError) as error:  # it is asked again
                 logger.debug("the Dask worker at %s does not answer: %s", address, error)
+            except Exception as error:  # Dask tells an ImportError there as one without a name
+                logger.warning("the Dask worker at %s has no spoolq: %s", address, error)
+                self._without.add(address)
             return False
 
         self._without &= set(workers)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import environment, wait_until
+from tests.conftest import REPOSITORY, environment, wait_until
 
 
 def free_port():
@@ -20,14 +20,13 @@ def free_port():
 class Cluster:
     """A scheduler and workers, each with a log in `directory`."""
 
-    def __init__(self, directory, **variables):
+    def __init__(self, directory):
         self.directory = Path(directory)
         self.directory.mkdir(exist_ok=True)
         self.port = free_port()
         self.address = f"tcp://127.0.0.1:{self.port}"
         self.scheduler = None
         self.workers = []
-        self._variables = variables
         self._count = 0
 
     def start(self, workers=1, **options):
@@ -44,20 +43,21 @@ class Cluster:
         wait_until(lambda: self._is_there() or self.scheduler.poll() is not None, "a scheduler")
         assert self.scheduler.poll() is None, "the scheduler has ended"
 
-    def add(self, threads=1, nanny=False, resources=None, hidden=None, preload=None):
+    def add(self, threads=1, nanny=False, resources=None, hidden=None, preload=None, path=""):
         """Start a worker.
 
         Args:
             resources: as Dask wants them: gpu=1.
             hidden: a directory in the place of which it sees an empty one.
             preload: a module that it imports first.
+            path: a directory in which it finds modules before all others.
         """
         options = ["--nthreads", str(threads), "--no-dashboard", "--host", "127.0.0.1"]
         options += ["--nanny" if nanny else "--no-nanny", "--death-timeout", "60"]
         options += ["--local-directory", str(self.directory)]
         options += ["--resources", resources] if resources else []
         options += ["--preload", preload] if preload else []
-        worker = self._process("worker", self.address, *options, hidden=hidden)
+        worker = self._process("worker", self.address, *options, hidden=hidden, path=path)
         worker.has_nanny = nanny
         self.workers.append(worker)
         return worker
@@ -82,7 +82,7 @@ class Cluster:
         with socket.socket() as asked:
             return asked.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def _process(self, what, *options, hidden=None):
+    def _process(self, what, *options, hidden=None, path=""):
         self._count += 1
         with open(self.directory / f"{what}.{self._count}.log", "wb") as log:
             words = [sys.executable, "-m", "dask", what, *options]
@@ -94,7 +94,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment(**self._variables),
+                env=environment(PYTHONPATH=os.pathsep.join(filter(None, [path, str(REPOSITORY)]))),
                 cwd=self.directory,
             )
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import select
 import subprocess
-import tempfile
 import time
 from contextlib import contextmanager
 from typing import Callable, Iterator, Optional, Tuple
@@ -65,8 +64,7 @@ def _run(own: Keeper, attempt: Attempt, output: int) -> Told:
         own.began(attempt, process.pid)
         return _watch(attempt, process, marks, output)
     finally:
-        # CRASH: where this function fails, nothing may run on of which nobody knows
-        # (test_nothing_runs_on_where_the_function_fails).
+        # Where this function fails, nothing may run on of which nobody knows.
         if process.poll() is None:
             _end(Ending(marks, 0.0, time.monotonic), process)
 
@@ -148,8 +146,7 @@ class _Log:
             self._logs = self._spool.dir("logs")
             self.descriptor = self._logs.create(str(self._name))
         else:
-            with tempfile.TemporaryFile() as file:
-                self.descriptor = os.dup(file.fileno())
+            self.descriptor = platform.nameless_file()
 
     def unseen(self) -> bytes:
         """Return what was printed where the spool is out of sight; of much, head and tail."""

@@ -48,6 +48,7 @@ class Local:
 
     def _start(self) -> None:
         environment = {name: text for name, text in config.environment().items() if name != COOKIE}
+        environment["DASK_LOGGING__DISTRIBUTED"] = "critical"  # the worker says what matters
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(self._count)],

@@ -8,14 +8,14 @@ scheduler listens, and leaves when whoever started it is gone.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import subprocess
 import sys
 from typing import Dict, Optional
 
-from spoolq import config
-from spoolq.processes import COOKIE
+from spoolq.executors.dask import beside
 
 
 class Local:
@@ -47,16 +47,10 @@ class Local:
             process.stdout.close()
 
     def _start(self) -> None:
-        environment = {name: text for name, text in config.environment().items() if name != COOKIE}
-        environment["DASK_LOGGING__DISTRIBUTED"] = "critical"  # the worker says what matters
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(self._count)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            env=environment,
-        )
+        # Of what Dask would say, the worker itself says what matters.
+        quiet = {"DASK_LOGGING__DISTRIBUTED": "critical"}
+        words = [str(self._count), os.getcwd()]
+        self._process = beside.start(__name__, *words, output=subprocess.PIPE, **quiet)
         assert self._process.stdout is not None
         self._address = self._process.stdout.readline().decode("ascii").strip()
         if not self._address:
@@ -71,9 +65,9 @@ async def _serve(count: int) -> None:
         threads_per_worker=1,
         processes=True,
         asynchronous=True,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         host="127.0.0.1",
-        silence_logs=True,
+        silence_logs=logging.CRITICAL,
     ) as cluster:
         os.write(1, cluster.scheduler_address.encode("ascii") + b"\n")
         loop = asyncio.get_running_loop()
@@ -82,4 +76,5 @@ async def _serve(count: int) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.chdir(sys.argv[2])  # where commands run whose jobs do not say where
     asyncio.run(_serve(int(sys.argv[1])))

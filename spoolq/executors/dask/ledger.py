@@ -31,7 +31,7 @@ def installer() -> Any:
         begun, itself = time.monotonic(), os.urandom(8).hex()
         heard: Dict[str, float] = {}  # process -> when it last asked
         barred: Dict[str, float] = {}  # tasks that must not start, or go on; since when
-        starters: Any = weakref.WeakKeyDictionary()  # task -> the process that started it
+        starters: Any = weakref.WeakKeyDictionary()  # task -> who started it: process, address
 
         def is_of(address: str, key: str, lease: float) -> bool:
             """Say whether a task is this worker's, for a client that was heard lately."""
@@ -47,9 +47,10 @@ def installer() -> Any:
         def first(address: str, process: str, key: str, lease: float) -> bool:
             """Let a process start a task: once in the task's life."""
             heard[process] = time.monotonic()
-            if not is_of(address, key, lease):
+            if not is_of(address, key, lease) or dask_scheduler.tasks[key] in starters:
                 return False
-            return bool(starters.setdefault(dask_scheduler.tasks[key], process) is process)
+            starters[dask_scheduler.tasks[key]] = process, address
+            return True
 
         def wanted(address: str, process: str, keys: List[str], lease: float) -> List[str]:
             """Return those of these tasks that the process is to go on with."""
@@ -57,8 +58,14 @@ def installer() -> Any:
             return [
                 key
                 for key in keys
-                if is_of(address, key, lease) and starters.get(dask_scheduler.tasks[key]) == process
+                if is_of(address, key, lease)
+                and starters.get(dask_scheduler.tasks[key]) == (process, address)
             ]
+
+        def is_elsewhere(task: Any) -> bool:
+            """Say whether a task that was started is with another worker now, or with none."""
+            now_on = task.processing_on and task.processing_on.address
+            return task in starters and starters[task][1] != now_on
 
         def survey(keys: List[str], bar: List[str]) -> Dict[str, Any]:
             """Return who is there, who was heard when, and which of these tasks are stranded.
@@ -83,7 +90,7 @@ def installer() -> Any:
                 "stranded": {
                     task.key: task in starters
                     for task in tasks
-                    if task.state == "no-worker" or (task in starters and not task.processing_on)
+                    if task.state == "no-worker" or is_elsewhere(task)
                 },
                 "workers": {
                     worker.address: [worker.nthreads, dict(worker.resources)]

@@ -19,13 +19,12 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from typing import Dict, List, NamedTuple, Optional
 
-from spoolq import config
+from spoolq.executors.dask import beside
 from spoolq.fsio import write_all
-from spoolq.processes import COOKIE, Ending, Marks, push_on
+from spoolq.processes import Ending, Marks, push_on
 
 GRACE = 2.0  # seconds between TERM and KILL where nobody can say any more what the job's grace is
 _LOOK = 1.0
@@ -80,17 +79,7 @@ class Warden:
 
     def _start(self) -> None:
         """Start a warden, and tell it all that there is to know."""
-        environment = {name: text for name, text in config.environment().items() if name != COOKIE}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            bufsize=0,
-            stdout=subprocess.DEVNULL,
-            cwd="/",
-            env=environment,
-            start_new_session=True,  # no Ctrl+C of the worker's terminal reaches it
-        )
+        self._process = beside.start(__name__, output=subprocess.DEVNULL)
         told = [line for lines in self._attempts.values() for line in lines]
         self._write("\n".join([f"! {self._wanted_until}", *told]))
 

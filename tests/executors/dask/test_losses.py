@@ -241,8 +241,34 @@ def test_a_dead_spoolqs_run_is_over_only_when_nothing_of_it_is_left(
     assert (Fate.OVER, True) not in fates and (Fate.UNKNOWN, True) in fates
 
 
-def test_a_job_runs_on_a_cluster_of_this_machine(spool, run_cli):
-    run_cli("enqueue", "--", "sh", "-c", "echo $SPOOLQ_SPOOL")
-    run_cli("worker", "start", "--executor", "dask", "-o", "local=1", "--drain")
+# --- a cluster of this machine --------------------------------------------------------------------
+
+
+def test_a_job_runs_on_a_cluster_of_this_machine_in_the_workers_directory(spool, run_cli, tmp_path):
+    (spool.dir("pending")).write("dropped.json", b'{"command": "pwd; sleep 0.01"}', sync=False)
+    local = ["worker", "start", "--executor", "dask", "--local", "1", "--drain"]
+    done = run_cli(*local, cwd=str(tmp_path))
     assert len(spool.dir("completed").list()) == 1
-    assert len(spool.dir("logs").list()) == 1
+    (log,) = spool.dir("logs").list()
+    assert spool.dir("logs").read(log, 1000)[0].decode() == f"{tmp_path}\n"
+    assert "distributed" not in done.stderr and done.stdout == ""
+
+
+def test_ctrl_c_lets_what_runs_on_a_cluster_of_this_machine_finish(spool, run_cli, tmp_path):
+    run_cli("enqueue", f"touch {tmp_path}/begun; while [ ! -e {tmp_path}/go ]; do sleep 0.1; done")
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "spoolq", "--spool", spool.path, "worker", "start"]
+        + ["--executor", "dask", "--local", "1"],
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        start_new_session=True,  # a group of its own, as a terminal gives it
+    )
+    try:
+        wait_until(lambda: (tmp_path / "begun").exists(), "the command")
+        os.killpg(worker.pid, signal.SIGINT)
+        (tmp_path / "go").touch()
+        assert worker.wait(timeout=60) == 0
+        assert len(spool.dir("completed").list()) == 1
+    finally:
+        worker.kill()
+        worker.wait()

@@ -22,7 +22,7 @@ from spoolq.logs import logger
 _ROUND = 1.0  # seconds between two surveys
 _DOUBTFUL_ROUND = 0.25  # while an attempt is in doubt
 _ANSWER = 5.0
-_HEARTBEAT = 2000  # milliseconds between the signs of life that confirm all attempts
+_BEATS = 6  # signs of life in a lease, which confirm all attempts
 
 
 class Sent(NamedTuple):
@@ -57,6 +57,7 @@ class Engine:
     ) -> None:
         self._where = where
         self._shown = shown
+        self._lease = lease
         self._is_own = is_own  # a cluster that came with this worker, and no dead one has sent to
         self._placing = placing
         self._bell = bell
@@ -157,18 +158,38 @@ class Engine:
             asynchronous=True,
             set_as_default=False,
             timeout=_ANSWER,
-            heartbeat_interval=_HEARTBEAT,
         )
         try:
             await client
             await client.run_on_scheduler(ledger.installer())
+            await self._say_alive(client)
         except BaseException:
             await client.close(timeout=0)
             raise
         return client
 
+    async def _say_alive(self, client: Any) -> None:
+        ask = getattr(client.scheduler, ledger.ALIVE)
+        await asyncio.wait_for(ask(client=client.id), _ANSWER)
+
+    async def _beat(self, client: Any) -> None:
+        """Say again and again that this client lives, whatever else takes its time."""
+        while True:
+            await asyncio.sleep(self._lease / _BEATS)
+            try:
+                await self._say_alive(client)
+            except Exception as error:  # Dask's errors, and the network's: who asks next tells
+                logger.debug("dask: %s", error)
+
     async def _attend(self, client: Any) -> None:
         """Keep to a connection as long as it is one."""
+        beat = asyncio.ensure_future(self._beat(client))
+        try:
+            await self._look_after(client)
+        finally:
+            beat.cancel()
+
+    async def _look_after(self, client: Any) -> None:
         self._client = client
         while client.status == "running" and not self._is_closing:
             doubtful = self._doubts.claims()

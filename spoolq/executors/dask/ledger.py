@@ -1,8 +1,8 @@
-"""What the scheduler is asked: who may start an attempt, what is still wanted, and who is there.
+"""What the scheduler is asked: who may start an attempt, what is still wanted, who is there.
 
 The scheduler is the one place that knows which task is whose, so it decides here, in one step
 each, on its own event loop. `install` is sent to it whole, so nothing of spoolq needs to be
-installed there; it answers three questions more from then on, under names of their own.
+installed there; it answers these questions from then on, under names of their own.
 
 It remembers which processes have started attempts, and when each was last heard: what a process
 may still be running is then known to a client that was not there.
@@ -12,24 +12,24 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
-FIRST, WANTED, SURVEY = "spoolq_first", "spoolq_wanted", "spoolq_survey"
+FIRST, WANTED, ALIVE, SURVEY = "spoolq_first", "spoolq_wanted", "spoolq_alive", "spoolq_survey"
 
 
 def installer() -> Any:
-    """Return the function that teaches a scheduler the three questions."""
+    """Return the function that teaches a scheduler the questions."""
     # Inside a function, it is pickled by its content and not by its name.
-    names = (FIRST, WANTED, SURVEY)
+    names = FIRST, WANTED, ALIVE, SURVEY
 
     def install(dask_scheduler: Any) -> None:
         import os
         import time
         import weakref
 
-        first_name, wanted_name, survey_name = names
-        if first_name in dask_scheduler.handlers:
+        if names[0] in dask_scheduler.handlers:
             return
         begun, itself = time.monotonic(), os.urandom(8).hex()
         heard: Dict[str, float] = {}  # process -> when it last asked
+        clients: Dict[str, float] = {}  # client -> when it last said that it lives
         barred: Dict[str, float] = {}  # tasks that must not start, or go on; since when
         starters: Any = weakref.WeakKeyDictionary()  # task -> who started it: process, address
 
@@ -40,9 +40,9 @@ def installer() -> Any:
                 return False
             if task.processing_on.address != address:
                 return False
-            # Clients are stamped by the wall clock: one that is set forward costs runs, not truth.
-            now = time.time()
-            return any(client.last_seen > now - lease for client in task.who_wants or ())
+            # Dask stamps its clients too, but by the wall clock, which may be set back.
+            oldest = time.monotonic() - lease
+            return any(clients.get(one.client_key, 0) > oldest for one in task.who_wants or ())
 
         def first(address: str, process: str, key: str, lease: float) -> bool:
             """Let a process start a task: once in the task's life."""
@@ -62,6 +62,10 @@ def installer() -> Any:
                 and starters.get(dask_scheduler.tasks[key]) == (process, address)
             ]
 
+        def alive(client: str) -> None:
+            """Take note that a client lives: without one, nothing that it has sent is wanted."""
+            clients[client] = time.monotonic()
+
         def is_elsewhere(task: Any) -> bool:
             """Say whether a task that was started is with another worker now, or with none."""
             now_on = task.processing_on and task.processing_on.address
@@ -78,7 +82,7 @@ def installer() -> Any:
             """
             now = time.monotonic()
             barred.update((key, now) for key in bar)
-            for old in (heard, barred):
+            for old in (heard, clients, barred):
                 for name in [name for name, at in old.items() if now - at > 86_400]:
                     del old[name]
             tasks = [dask_scheduler.tasks.get(key) for key in keys]
@@ -99,7 +103,6 @@ def installer() -> Any:
                 },
             }
 
-        dask_scheduler.handlers.update({wanted_name: wanted, survey_name: survey})
-        dask_scheduler.handlers[first_name] = first
+        dask_scheduler.handlers.update(zip(names, (first, wanted, alive, survey)))
 
     return install

@@ -36,10 +36,10 @@ class Cluster:
             self.add(**options)
         return self
 
-    def start_scheduler(self):
-        """Start a scheduler, where the last one was."""
+    def start_scheduler(self, path=""):
+        """Start a scheduler, where the last one was; `path` is as for `add`."""
         listens = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
-        self.scheduler = self._process("scheduler", *listens)
+        self.scheduler = self._process("scheduler", *listens, path=path)
         wait_until(lambda: self._is_there() or self.scheduler.poll() is not None, "a scheduler")
         assert self.scheduler.poll() is None, "the scheduler has ended"
 

@@ -45,11 +45,24 @@ def test_needs_are_dasks_resources(own_cluster, new_bench):
     assert bench.end_of("exit 4", needs={"gpu": 1}).exit_code == 4
 
 
-def test_a_dask_worker_without_spoolq_gets_nothing(own_cluster, new_bench, tmp_path, caplog):
-    (tmp_path / "spoolq").mkdir()
-    (tmp_path / "spoolq" / "__init__.py").write_text("raise ImportError('no spoolq here')\n")
+@pytest.fixture
+def without(tmp_path):
+    """A directory in which there is no spoolq to be found."""
+    (tmp_path / "without" / "spoolq").mkdir(parents=True)
+    module = tmp_path / "without" / "spoolq" / "__init__.py"
+    module.write_text("raise ImportError('no spoolq here')\n")
+    return str(tmp_path / "without")
+
+
+def test_a_scheduler_needs_no_spoolq(own_cluster, new_bench, without):
+    own_cluster.start_scheduler(path=without)
+    own_cluster.add()
+    assert new_bench(own_cluster.address).end_of("exit 3").exit_code == 3
+
+
+def test_a_dask_worker_without_spoolq_gets_nothing(own_cluster, new_bench, without, caplog):
     own_cluster.start_scheduler()
-    own_cluster.add(threads=3, path=str(tmp_path))
+    own_cluster.add(threads=3, path=without)
     own_cluster.add(threads=1)
     bench = new_bench(own_cluster.address)
     wait_until(lambda: "has no spoolq" in caplog.text, "the complaint")

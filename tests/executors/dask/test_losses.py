@@ -221,6 +221,21 @@ def test_a_killed_spoolqs_command_ends_and_the_next_one_runs_the_job(
     assert (done.id, done.attempt) == (claim.id, 2)
 
 
+def test_a_stopped_spoolqs_command_ends_within_its_lease(
+    spool, own_cluster, start_spoolq, run_cli, tmp_path
+):
+    """Its connection stays open, so Dask alone would let it run for ever."""
+    own_cluster.start(workers=1)
+    run_cli("enqueue", f"touch {tmp_path}/begun; exec sleep 1000")
+    spoolq = start_spoolq()
+    wait_until(lambda: (tmp_path / "begun").exists(), "the command")
+    (claim,) = claims(spool)
+    spoolq.send_signal(signal.SIGSTOP)
+    wait_until(lambda: not find(Marks(str(claim))), "the end of the command")
+    spoolq.send_signal(signal.SIGCONT)
+    wait_until(lambda: any(one.attempt == 2 for one in claims(spool)), "the next attempt")
+
+
 def test_a_dead_spoolqs_run_is_over_only_when_nothing_of_it_is_left(
     own_cluster, spool, new_bench, tmp_path
 ):

@@ -161,7 +161,10 @@ class Engine:
         )
         try:
             await client
-            await client.run_on_scheduler(ledger.installer())
+            try:
+                await client.run_on_scheduler(ledger.install)
+            except Exception as error:  # Dask tells an ImportError there as one without a name
+                raise ConnectionError(f"it has no spoolq: {error}") from error
             await self._say_alive(client)
         except BaseException:
             await client.close(timeout=0)

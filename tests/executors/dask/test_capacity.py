@@ -54,10 +54,14 @@ def without(tmp_path):
     return str(tmp_path / "without")
 
 
-def test_a_scheduler_needs_no_spoolq(own_cluster, new_bench, without):
+def test_a_scheduler_without_spoolq_is_said_and_sent_nothing(
+    own_cluster, new_bench, without, caplog
+):
     own_cluster.start_scheduler(path=without)
     own_cluster.add()
-    assert new_bench(own_cluster.address).end_of("exit 3").exit_code == 3
+    bench = new_bench(own_cluster.address)
+    wait_until(lambda: "it has no spoolq" in caplog.text, "the complaint")
+    assert bench.executor.capacity() == 0
 
 
 def test_a_dask_worker_without_spoolq_gets_nothing(own_cluster, new_bench, without, caplog):

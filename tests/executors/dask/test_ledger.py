@@ -27,7 +27,7 @@ class Scheduler:
         self.tasks = {task.key: task for task in tasks}
         self.workers = {}
         self.handlers = {}
-        ledger.installer()(self)
+        ledger.install(self)
 
     def ask(self, question, **words):
         return self.handlers[question](**words)
@@ -140,6 +140,6 @@ def test_a_survey_tells_what_is_stranded(scheduler):
 def test_it_is_taught_once_and_remembers(scheduler):
     before = scheduler.survey()["scheduler"]
     scheduler.first("x")
-    ledger.installer()(scheduler)
+    ledger.install(scheduler)
     assert scheduler.survey()["scheduler"] == before
     assert not scheduler.first("x")

@@ -184,6 +184,14 @@ def rename_noreplace(
     raise OSError(code, os.strerror(code), source, None, target)
 
 
+def nameless_file() -> int:
+    """Return a file that is gone when it is closed, open to read and write."""
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
 def sync_filesystem(descriptor: int) -> bool:
     """Sync all of the filesystem that holds `descriptor`; False where that cannot be relied on.
 

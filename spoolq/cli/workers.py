@@ -54,6 +54,9 @@ def worker() -> None:
 @click.option(
     "--option", "-o", "given", multiple=True, metavar="KEY=VALUE", help="For it; repeatable."
 )
+@click.option("--address", metavar="URL", help="dask: where its scheduler is; as -o address=URL.")
+@click.option("--scheduler-file", metavar="FILE", help="dask: the file that says so.")
+@click.option("--local", metavar="N", help="dask: a cluster of N processes of this machine.")
 def start(
     count: Optional[int],
     drain: bool,
@@ -62,6 +65,7 @@ def start(
     log_format: str,
     kind: str,
     given: Sequence[str],
+    **places: Optional[str],
 ) -> None:
     """Run jobs in the foreground until stopped.
 
@@ -82,7 +86,7 @@ def start(
         verbose=verbose,
         as_json=log_format == "json",
         kind=kind,
-        options=_options(given),
+        options={**_options(given), **{key: text for key, text in places.items() if text}},
     )
 
 

@@ -1,12 +1,17 @@
-"""What is run for a job, and with which variables: the same on every executor."""
+"""What is run for a job, with which variables, and why it cannot be: the same on every executor."""
 
 from __future__ import annotations
 
-from typing import Dict, List
+import errno
+from typing import Dict, List, Optional, Tuple
 
 from spoolq import platform, wishes
 from spoolq.executors import Run
 from spoolq.processes import COOKIE
+
+NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as shells say it
+#: What the system says when it has no room for a process; the job is not to blame.
+NO_ROOM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE} | platform.FULL_ERRNOS)
 
 
 def words(run: Run) -> List[str]:
@@ -29,3 +34,13 @@ def variables(run: Run, spool_path: str) -> Dict[str, str]:
         COOKIE: str(claim),
         **wishes.variables(claim, spool_path),
     }
+
+
+def refusal(error: Exception, cwd: Optional[str]) -> Tuple[int, str]:
+    """Return exit code and error of a command that cannot be started."""
+    code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+    reason = str(error)
+    if isinstance(error, OSError) and error.filename:
+        what = "its directory" if error.filename == cwd else "the program"
+        reason = f"{what} {error.filename!r}: {error.strerror}"
+    return code, f"cannot start: {reason}"

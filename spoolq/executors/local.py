@@ -7,7 +7,6 @@ into the file: nothing of it passes through Python.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import threading
@@ -18,11 +17,7 @@ from spoolq.executors import Context, Ended, Fate, Note, NotNow, Run, command, s
 from spoolq.names import Name
 from spoolq.processes import Ending, Marks, push_on
 
-_NO_ROOM = frozenset(
-    {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE} | platform.FULL_ERRNOS
-)
 _ROUND = 1.0  # seconds after which every child is looked at, whether its end has rung or not
-NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as shells say it
 
 
 class _Child:
@@ -98,9 +93,10 @@ class LocalExecutor:
             )
         except (OSError, ValueError) as error:
             logs.close_log(self._logs, log_name, log)
-            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            if isinstance(error, OSError) and error.errno in command.NO_ROOM:
                 raise NotNow(f"no process can be started: {error.strerror}") from error
-            self._stillborn.append(self._failed_to_start(run, error))
+            code, reason = command.refusal(error, run.job.fields.get("cwd"))
+            self._stillborn.append(Ended(run, self._clock(), exit_code=code, error=reason))
             return
         child = self._children[run.claim] = _Child(run, process, log, (info.st_dev, info.st_ino))
         try:
@@ -202,15 +198,6 @@ class LocalExecutor:
             os.close(pidfd)
             raise
         child.pidfd = pidfd
-
-    def _failed_to_start(self, run: Run, error: Exception) -> Ended:
-        code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
-        reason = str(error)
-        if isinstance(error, OSError) and error.filename:
-            in_cwd = error.filename == run.job.fields.get("cwd")
-            what = "its directory" if in_cwd else "the program"
-            reason = f"{what} {error.filename!r}: {error.strerror}"
-        return Ended(run, self._clock(), exit_code=code, error=f"cannot start: {reason}")
 
     def _heed_limits(self, child: _Child) -> None:
         """End a run that takes longer, or has printed more, than it may."""

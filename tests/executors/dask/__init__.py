@@ -1,0 +1,1 @@
+"""Dask, always as processes of its own: a real scheduler and real workers."""

@@ -294,10 +294,13 @@ class Worker:
 
     def _hear(self) -> List[Ended]:
         """Return the runs that have ended, which are under way no more."""
-        self._ended += self._executor.outcomes()
-        through = [one for one in self._ended if self._guard.is_through(one.run.claim)]
-        self._ended = [one for one in self._ended if one not in through]
-        ended = [self._guard.judged(one) for one in through]
+        told, self._ended = [*self._ended, *self._executor.outcomes()], []
+        ended: List[Ended] = []
+        for one in told:
+            if self._guard.is_through(one.run.claim):
+                ended.append(self._guard.judged(one))
+            else:
+                self._ended.append(one)
         for one in ended:
             del self._claiming.runs[one.run.claim]
         return ended

@@ -4,20 +4,19 @@ What each step has to tell is beside it in guest/check.sh.
 """
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import CAMPAIGNS, NOT_ASKED_FOR, REPOSITORY
-from tests.faults.power import machine
+from tests.faults import uml
 
 HERE = Path(__file__).resolve().parent / "guest"
 MISSING = [
     name
     for name, there in {
-        "user-mode-linux": machine.find("linux.uml"),
+        "user-mode-linux": uml.find("linux.uml"),
         "systemd": os.path.exists("/lib/systemd/systemd"),
         "a path without blanks": " " not in str(REPOSITORY) + sys.executable,
     }.items()
@@ -27,19 +26,8 @@ MISSING = [
 
 def boot(directory):
     """Start the guest in a session of its own, so that it can be killed whole."""
-    words = [machine.find("linux.uml"), "mem=384M", "root=/dev/root", "ro", "rootfstype=hostfs"]
-    words += ["hostfs=/", f"init={HERE}/init.sh", "con=null", "con0=null,fd:1", "quiet"]
-    words += [f"uml_dir={directory}/", f"spool.PYTHON={sys.executable}"]
-    words += [f"spool.PATH={REPOSITORY}", f"spool.HERE={HERE}"]
-    return subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(directory), "TMPDIR": str(directory)},
-        bufsize=0,
-    )
+    facts = {"python": sys.executable, "path": REPOSITORY, "here": HERE}
+    return uml.boot(str(HERE / "init.sh"), str(directory), facts, memory="384M")
 
 
 @pytest.mark.skipif(not CAMPAIGNS, reason=NOT_ASKED_FOR)
@@ -48,12 +36,12 @@ def test_units_do_what_they_say_under_a_real_systemd(tmp_path):
     guest = boot(tmp_path)
     said = []
     try:
-        for line in machine.lines(guest, 400):
+        for line in uml.lines(guest, 400):
             said.append(line)
             if line == "GUEST-DONE":
                 break
     finally:
-        machine.cut(guest)
+        uml.cut(guest)
         guest.stdout.close()
     told = [line[len("TOLD ") :] for line in said if line.startswith("TOLD ")]
     assert told == [

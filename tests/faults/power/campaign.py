@@ -13,7 +13,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence
 
 from spoolq import Spool
 
-from .. import checker
+from .. import checker, uml
 from ..reboot import to_the_end
 from . import dmlog, judge, machine
 from .machine import Promise
@@ -99,13 +99,13 @@ class Bench:
             dmlog.apply(file, self.log, state.kept)
         promises: List[Promise] = [self.promises[mark] for mark in self._marks[: state.told]]
         try:
-            machine.run("mount", "-o", "loop", self._image, self._mount)
+            uml.run("mount", "-o", "loop", self._image, self._mount)
         except OSError as error:
             return judge.Verdict([f"will not mount: {error}"], [])
         try:
             return self._judge_mounted(judge.told(promises), real)
         finally:
-            machine.run("umount", self._mount)
+            uml.run("umount", self._mount)
 
     def _judge_mounted(self, sums: judge.Told, real: bool) -> judge.Verdict:
         path = os.path.join(self._mount, "spool")

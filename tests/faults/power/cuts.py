@@ -10,7 +10,7 @@ import random
 import time
 from typing import Any, Dict, List, Sequence, Set
 
-from .. import checker
+from .. import checker, uml
 from ..reboot import to_the_end
 from . import judge, machine, workload
 from .machine import Promise
@@ -64,7 +64,7 @@ class _Loop:
         process = machine.boot(guest, self._directory, self._image)
         left = self._chance.randint(1, _ENOUGH)
         try:
-            for line in machine.lines(process, 60):
+            for line in uml.lines(process, 60):
                 promise = machine.read_promise(line)
                 if promise:
                     self._promises.append(promise[1])
@@ -73,7 +73,7 @@ class _Loop:
                     time.sleep(self._chance.random() * 0.1)
                     break
         finally:
-            machine.cut(process)
+            uml.cut(process)
             # What it told before it died, and nobody had read yet, was told as well.
             rest = process.stdout.read() if process.stdout else b""
         for line in rest.decode(errors="replace").split("\n")[:-1]:
@@ -88,7 +88,7 @@ class _Loop:
 
     def _look(self, recover: bool) -> List[str]:
         sums = judge.told(self._promises)
-        machine.run("mount", "-o", "loop", self._image, self._mount)
+        uml.run("mount", "-o", "loop", self._image, self._mount)
         try:
             path = os.path.join(self._mount, "spool")
             if not any(promise.kind == "ready" for promise in self._promises):
@@ -102,7 +102,7 @@ class _Loop:
                 wrong += judge.afterwards(path, before, after, sums, "full").violations
             return wrong
         finally:
-            machine.run("umount", self._mount)
+            uml.run("umount", self._mount)
 
 
 def _drops(path: str) -> Set[bytes]:

@@ -3,15 +3,16 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple
 
 import spoolq
+
+from .. import uml
+from ..uml import cut, find, lines, run
 
 HERE = Path(__file__).resolve().parent
 FILESYSTEMS = ("ext4", "xfs", "btrfs")
@@ -30,7 +31,6 @@ _MAKE = {
     "xfs": ["mkfs.xfs", "-q", "-f"],
     "btrfs": ["mkfs.btrfs", "-q", "-f"],
 }
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def missing() -> str:
@@ -44,7 +44,7 @@ def missing() -> str:
         return f"these packages are not installed: {' '.join(absent)}"
     if not os.path.exists("/dev/loop-control"):
         return "there are no loop devices"
-    if not os.path.isdir("/usr/lib/uml/modules"):
+    if not os.path.isdir(uml.MODULES):
         return "there are no modules for user-mode Linux"
     return ""
 
@@ -54,20 +54,6 @@ def install() -> None:
     tools = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
         subprocess.run(["apt-get", "-qq", *words], env=tools, stdout=subprocess.DEVNULL)
-
-
-def find(program: str) -> Optional[str]:
-    """Return where a program is, sbin included, whatever PATH says."""
-    return shutil.which(program, path=_SYSTEM_PATH)
-
-
-def run(*words: str) -> None:
-    """Run a tool, quietly, to success."""
-    done = subprocess.run(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={"PATH": _SYSTEM_PATH}
-    )
-    if done.returncode:
-        raise OSError(f"{' '.join(words)}: {done.stdout.decode(errors='replace').strip()}")
 
 
 def workshop() -> "tempfile.TemporaryDirectory[str]":
@@ -115,48 +101,8 @@ def boot(guest: Guest, directory: str, *images: str) -> "subprocess.Popen[bytes]
         "path": library,
         "script": HERE / "workload.py",
     }
-    for fact in facts.values():
-        assert " " not in str(fact), f"the guest's kernel cannot be told {fact}"
-    words = [find("linux.uml") or "linux.uml", "mem=256M", "root=/dev/root", "rootfstype=hostfs"]
-    words += ["ro", "hostfs=/", f"init={HERE}/guest_init.sh", "con=null", "con0=null,fd:1"]
-    words += ["quiet", f"uml_dir={directory}/"]
-    words += [f"ubd{number}={image}" for number, image in enumerate(images)]
-    words += [f"spool.{key.upper()}={fact}" for key, fact in facts.items()]
-    return subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env={"PATH": _SYSTEM_PATH, "HOME": directory, "TMPDIR": directory},
-        bufsize=0,
-    )
-
-
-def cut(process: "subprocess.Popen[bytes]") -> None:
-    """Cut the power: the guest's page cache is gone, what its disk has is kept."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
-
-
-def lines(process: "subprocess.Popen[bytes]", seconds: float) -> Iterator[str]:
-    """Yield what a guest says, until it ends or the time is up."""
-    import select
-
-    end, buffer = time.monotonic() + seconds, b""
-    assert process.stdout is not None
-    while True:
-        left = end - time.monotonic()
-        if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-            return
-        data = os.read(process.stdout.fileno(), 65536)
-        if not data:
-            return
-        *whole, buffer = (buffer + data).split(b"\n")
-        yield from (line.decode(errors="replace").strip() for line in whole)
+    init = str(HERE / "guest_init.sh")
+    return uml.boot(init, directory, facts, memory="256M", disks=images)
 
 
 class Promise(NamedTuple):

@@ -6,8 +6,8 @@ from typing import Callable, Optional
 
 from ..cases import Bench, Case
 from ..place import body, wait_for
-from ..power.machine import run
 from ..syscalls import tracing
+from ..uml import run
 from . import disks
 from .disks import judge, refused, start_waiting, unable
 

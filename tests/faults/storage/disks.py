@@ -8,7 +8,7 @@ from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..cases import Bench
 from ..place import Place, body, wait_for
-from ..power.machine import find, run
+from ..uml import find, run
 
 APART = "SPOOLQ_OWN_MOUNTS"  # says that this process has a mount namespace of its own
 

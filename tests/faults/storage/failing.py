@@ -12,7 +12,7 @@ from typing import Callable, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 from ..cases import Bench, Case, end
 from ..place import age, body, wait_for
-from ..power.machine import run
+from ..uml import run
 from . import guest
 from .disks import Running, judge, mounted, start_waiting
 from .shutting import leave, words_are_clear

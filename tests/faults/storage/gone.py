@@ -6,7 +6,7 @@ from typing import Callable, List
 
 from ..cases import Bench, Case
 from ..place import Place, wait_for
-from ..power.machine import run
+from ..uml import run
 from . import disks
 from .disks import judge, refused, start_waiting, unable
 

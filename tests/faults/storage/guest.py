@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
+from .. import uml
 from ..cases import Bench, Case
 from ..place import REPOSITORY
 from ..power import machine
@@ -22,7 +23,7 @@ _LAST = "OUTCOME "  # how the line begins that tells what came of a case
 
 def unable(*programs: str) -> Optional[str]:
     """Say why no guest can be started, or None."""
-    absent = [name for name in programs if not machine.find(name)]
+    absent = [name for name in programs if not uml.find(name)]
     if machine.missing() or absent:
         return machine.missing() or f"these programs are not here: {' '.join(absent)}"
     return None
@@ -38,16 +39,16 @@ def case(inner: Case, *programs: str, is_long: bool = True) -> Case:
 def _perform(inner: Case) -> Callable[[Bench], None]:
     def perform(bench: Bench) -> None:
         disk = os.path.join(bench.place.top, "guest.img")
-        machine.run("truncate", "-s", _SIZE, disk)
+        uml.run("truncate", "-s", _SIZE, disk)
         process = _boot(inner.name, bench.long, bench.place.top, disk)
         said: List[str] = []
         try:
-            for line in machine.lines(process, 1200):
+            for line in uml.lines(process, 1200):
                 said.append(line)
                 if line == "GUEST-DONE":
                     break
         finally:
-            machine.cut(process)
+            uml.cut(process)
         outcomes = [json.loads(line[len(_LAST) :]) for line in said if line.startswith(_LAST)]
         if not outcomes:
             raise OSError("the guest failed: " + " | ".join(said[-15:]))
@@ -67,21 +68,8 @@ def _boot(name: str, long: bool, directory: str, disk: str) -> "subprocess.Popen
         "python": sys.executable,
         "path": REPOSITORY,
     }
-    for fact in facts.values():
-        assert " " not in fact, f"the guest's kernel cannot be told {fact}"
-    words = [machine.find("linux.uml") or "linux.uml", "mem=384M", "root=/dev/root", "ro"]
-    words += ["rootfstype=hostfs", "hostfs=/", f"init={HERE}/guest_init.sh"]
-    words += ["con=null", "con0=null,fd:1", "quiet", f"uml_dir={directory}/", f"ubd0={disk}"]
-    words += [f"spool.{key.upper()}={fact}" for key, fact in facts.items()]
-    return subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": directory, "TMPDIR": directory},
-        bufsize=0,
-    )
+    init = str(HERE / "guest_init.sh")
+    return uml.boot(init, directory, facts, memory="384M", disks=[disk])
 
 
 def tell(outcome: object) -> None:

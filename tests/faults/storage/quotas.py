@@ -7,7 +7,7 @@ from typing import Callable, ContextManager, Iterator
 
 from ..cases import Bench, Case
 from ..place import REPOSITORY
-from ..power.machine import run
+from ..uml import run
 from . import full, guest
 from .disks import mounted
 

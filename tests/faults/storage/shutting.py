@@ -13,7 +13,7 @@ from typing import Callable, ContextManager
 
 from ..cases import Bench, Case
 from ..place import body, wait_for
-from ..power.machine import run
+from ..uml import run
 from . import disks
 from .disks import Running, judge, start_waiting, unable
 

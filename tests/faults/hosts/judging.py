@@ -1,0 +1,113 @@
+"""The jobs of these cases, and how all of them are judged at the end."""
+
+import itertools
+from typing import Any, Callable, Collection, Dict, Iterator, List, Sequence, Set
+
+from ..cases import Bench
+from ..place import wait_for
+from . import witness
+from .cluster import WITNESS, Cluster, Host
+from .consoles import Told
+
+
+def quick(host: str, number: int) -> Iterator[Dict[str, Any]]:
+    """Yield jobs that are over at once; their ids name the host that has enqueued them."""
+    for n in range(number):
+        yield {"id": f"{host}-{n}", "command": f"{WITNESS} 0"}
+
+
+def lasting(name: str, number: int, seconds: float, **fields: Any) -> Iterator[Dict[str, Any]]:
+    """Yield jobs that live for so long."""
+    for n in range(number):
+        yield {"id": f"{name}-{n}", "command": f"{WITNESS} {round(5 * seconds)}", **fields}
+
+
+def stubborn(name: str, number: int, seconds: float) -> Iterator[Dict[str, Any]]:
+    """Yield jobs that have to be killed."""
+    for job in lasting(name, number, seconds):
+        yield {**job, "command": f"{job['command']} stubborn"}
+
+
+def long_at_first(
+    name: str, number: int, kind: Callable[..., Iterator[Dict[str, Any]]] = lasting
+) -> Iterator[Dict[str, Any]]:
+    """Yield jobs whose first attempt lasts for minutes, and the next ones for a second."""
+    for job in kind(name, number, 300):
+        words = job["command"].split()
+        words[2] = "$ticks"
+        yield {**job, "command": f"ticks={_FIRST_TICKS}; {' '.join(words)}"}
+
+
+_FIRST_TICKS = "$([ $SPOOLQ_ATTEMPT -gt 1 ] && echo 5 || echo 1500)"
+
+
+def runs_on(bench: Bench, cluster: Cluster, host: Host, number: int) -> None:
+    """Wait until so many jobs have been started on a host."""
+
+    def started() -> int:
+        return sum(sign.host == host.name and sign.kind == "start" for sign in cluster.signs)
+
+    came = wait_for(lambda: started() >= number, 60)
+    bench.check(came, f"{started()} of {number} jobs start on {host.name}: {cluster.tail()}")
+
+
+def taken_over(
+    bench: Bench, cluster: Cluster, host: Host, ids: Sequence[str], seconds: float
+) -> None:
+    """Wait until another host has run all of these jobs to their ends."""
+
+    def left() -> Set[str]:
+        ended = {s.job_id for s in cluster.signs if s.host == host.name and s.kind == "end"}
+        return set(ids) - ended
+
+    wait_for(lambda: not left(), seconds)
+    bench.check(not left(), f"{host.name} does not take over {left()}: {cluster.tail()}")
+    bench.count("runs taken over", len(ids))
+
+
+def acknowledged(bench: Bench, told: Sequence[Told], number: int, seconds: float = 60) -> List[str]:
+    """Return the ids that `enqueue` has told, of which there are to be so many."""
+    over = wait_for(lambda: all(one.code is not None for one in told), seconds)
+    bench.check(over, "enqueue does not end")
+    bench.check(all(one.code == 0 for one in told), f"enqueue fails: {[t.text for t in told]}")
+    ids = [*itertools.chain.from_iterable(one.lines for one in told)]
+    bench.check(len(ids) == number, f"{len(ids)} ids for {number} jobs")
+    return ids
+
+
+def leave(bench: Bench, cluster: Cluster, workers: Sequence[Told], seconds: float = 60) -> None:
+    """Ask all workers to leave, and see that they do."""
+    cluster.hosts[-1].do("spoolq worker stop", seconds)
+    left = wait_for(lambda: all(one.code is not None for one in workers), seconds)
+    bench.check(left, f"workers do not leave: {[one.lines[-5:] for one in workers]}")
+    codes = [one.code for one in workers]
+    bench.check(not any(codes), f"workers end with {codes}: {[w.lines[-5:] for w in workers]}")
+
+
+def judge(
+    bench: Bench,
+    cluster: Cluster,
+    ids: Sequence[str],
+    workers: Sequence[Told] = (),
+    harmed: Collection[str] = (),
+) -> None:
+    """Judge the spool and what was witnessed, when all is over.
+
+    Args:
+        ids: what was acknowledged.
+        workers: those that are still there, and leave first.
+        harmed: hosts that were kept from recording what they ran.
+    """
+    leave(bench, cluster, workers)
+    signs = cluster.signs
+    cluster.close_spool()
+    found = bench.settled(ids)
+    completed = [job.id for job in found.jobs.values() if job.state == "completed"]
+    bench.check(set(ids) <= set(completed), f"not completed: {set(ids) - set(completed)}")
+    each = witness.runs(signs)
+    bench.wrong += witness.overlaps(signs)
+    bench.wrong += witness.unexplained(signs, harmed)
+    bench.wrong += witness.unseen(signs, completed)
+    bench.count("runs witnessed", sum(map(len, each.values())))
+    bench.count("hosts", len(cluster.hosts))
+    bench.count("hosts harmed", len(harmed))

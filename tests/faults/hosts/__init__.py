@@ -1,5 +1,13 @@
 """Hosts: one spool, shared over NFS by machines that die, are cut off, or disagree."""
 
-from . import dying, many, parted
+from . import alike, dying, local, losing, many, parted, serving
 
-CASES = [*many.CASES, *dying.CASES, *parted.CASES]
+CASES = [
+    *many.CASES,
+    *dying.CASES,
+    *parted.CASES,
+    *serving.CASES,
+    *alike.CASES,
+    *losing.CASES,
+    *local.CASES,
+]

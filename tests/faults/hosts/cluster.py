@@ -10,14 +10,17 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 from .. import uml
+from ..apart import install
 from ..cases import Bench
 from ..place import REPOSITORY, SETTINGS, Place, wait_for
 from .consoles import Consoles, Sign, Told
+from .relay import Relay
 
 APART = "SPOOLQ_OWN_NETWORK"  # says that this process has a network and mounts of its own
 HERE = Path(__file__).resolve().parent
@@ -60,6 +63,16 @@ def unable() -> Optional[str]:
     return None
 
 
+def go_apart(module: str) -> None:
+    """Run this program anew in a network and with mounts of its own, if that can be."""
+    if os.geteuid() != 0 or os.environ.get(APART) == "1" or not uml.find("unshare"):
+        return
+    install(*PACKAGES, "sshfs", "openssh-sftp-server")
+    os.environ[APART] = "1"
+    words = ["unshare", "--net", "--mount", "--propagation", "private", sys.executable, "-m"]
+    os.execvp("unshare", [*words, module, *sys.argv[1:]])
+
+
 class Host:
     """A guest that can be told to do something, and harmed."""
 
@@ -78,6 +91,7 @@ class Host:
         """Start it, or start it anew."""
         top = self._cluster.top
         facts = {"role": role, "ip": self.ip, "hostname": self._hostname}
+        facts["identity"] = self.name if self._cluster.are_known_apart else ""
         facts = {**facts, "python": sys.executable, "path": self._cluster.path, "case": top}
         consoles = self._cluster.consoles
         before = len(consoles.said.get(self.name, ()))
@@ -127,11 +141,15 @@ class Host:
             file.writelines(json.dumps(job) + "\n" for job in jobs)
         return self.tell(f"spoolq enqueue - <{_CASE}/{name}")
 
-    def mount(self, options: str = "", server: str = "", kind: str = "nfs4") -> None:
-        """Mount what the server exports."""
-        options = ",".join(filter(None, ("vers=4.2" if kind == "nfs4" else "", options)))
-        source = f"{server or self._cluster.server.ip}:/"
-        self.do(f"mount -t {kind} -o {options} {source} /mnt/nfs")
+    def mount(self, options: str = "") -> None:
+        """Mount what the server exports, by NFSv4.2 unless the options say another."""
+        source, relay = f"{self._cluster.server.ip}:/", self._cluster.relay
+        words = [options if "vers=" in options else f"vers=4.2,{options}".rstrip(",")]
+        if relay is not None:
+            source, words = f"10.7.{self._cluster.number}.254:/", [*words, f"port={relay.port}"]
+        if "vers=3" in options:
+            source += "mnt/disk/export"
+        self.do(f"mount -t nfs -o {','.join(words)} {source} /mnt/nfs")
 
     def cut_off(self) -> None:
         """Take it from the network; its console stays."""
@@ -170,6 +188,8 @@ class Cluster:
         settings: of the spool, beside those of all campaigns.
         hostnames: of each host in turn; its own name unless given.
         role: of the server: `server3` speaks NFSv3 too.
+        are_known_apart: whether the server can tell hosts of one hostname apart.
+        is_relayed: whether the hosts reach the server through `relay`.
     """
 
     def __init__(
@@ -179,6 +199,8 @@ class Cluster:
         options: str = "",
         hostnames: Sequence[str] = (),
         role: str = "server",
+        is_relayed: bool = False,
+        are_known_apart: bool = True,
         **settings: Any,
     ) -> None:
         self.bench = bench
@@ -192,6 +214,9 @@ class Cluster:
         self.settings = {**SETTINGS, "lease": LEASE, **settings}
         self._options = options
         self._role = role
+        self.are_known_apart = are_known_apart
+        self._is_relayed = is_relayed
+        self.relay: Optional[Relay] = None
         self._everyone: List[Host] = []
         self._names = [f"host{number}" for number in range(1, hosts + 1)]
         self._hostnames = [*hostnames, *self._names[len(hostnames) :]]
@@ -210,6 +235,8 @@ class Cluster:
                 for n, (name, hostname) in enumerate(zip(self._names, self._hostnames))
             ]
             self._boot_all()
+            if self._is_relayed:
+                self.relay = Relay(f"10.7.{self.number}.254", self.server.ip)
             for host in self.hosts:
                 host.mount(self._options)
             self._make_spool()
@@ -238,6 +265,8 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         for host in self._everyone:
             host.kill()
+        if self.relay is not None:
+            self.relay.close()
         self.consoles.close()
         for device in (*(host.tap for host in self._everyone), self.bridge):
             subprocess.run(["ip", "link", "delete", device], stderr=subprocess.DEVNULL)
@@ -248,6 +277,11 @@ class Cluster:
     def signs(self) -> List[Sign]:
         """The signs of life of all runs, so far."""
         return [*self.consoles.signs]
+
+    def quiet_for(self) -> float:
+        """Return the seconds since the last sign of life of any run."""
+        signs = self.signs
+        return time.monotonic() - signs[-1].at if signs else 0.0
 
     def names(self, state: str) -> List[str]:
         """Return what is in one of the spool's directories, as the server has it."""

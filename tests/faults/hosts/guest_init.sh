@@ -23,6 +23,7 @@ mount -t hostfs -o "ro,$HOST_CASE" none /mnt/case # the case's own files
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/run/home TMPDIR=/run LANG=C.UTF-8 NO_COLOR=1
 export TERM=dumb PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$HOST_PATH" PYTHON="$HOST_PYTHON"
 hostname "$HOST_HOSTNAME"
+modprobe -d /run/m nfs ${HOST_IDENTITY:+nfs4_unique_id=$HOST_IDENTITY}
 ip link set lo up
 ip addr add "$HOST_IP/24" dev eth0
 ip link set eth0 up

@@ -22,7 +22,7 @@ def _share(hosts: int, options: str, jobs: int) -> Callable[[Bench], None]:
 
 
 CASES = [
-    Case("two hosts", _share(2, "", 400), unable),
-    Case("two hosts, fresh names", _share(2, "actimeo=1,lookupcache=none", 100), unable),
-    Case("three hosts", _share(3, "", 600), unable, is_long=True),
+    Case("two hosts", _share(2, "", 150), unable),
+    Case("two hosts, fresh names", _share(2, "actimeo=1,lookupcache=none", 60), unable),
+    Case("three hosts", _share(3, "", 240), unable, is_long=True),
 ]

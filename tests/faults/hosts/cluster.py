@@ -169,7 +169,7 @@ class Host:
 
     def _signal(self, number: int) -> None:
         assert self.process is not None
-        os.killpg(self.process.pid, number)
+        os.kill(self.process.pid, number)  # its kernel: no process of it gets far without
 
     def kill(self) -> None:
         """Take its power."""
@@ -300,8 +300,7 @@ class Cluster:
 
     def tail(self) -> str:
         """Return the last words of all, for who has to find out."""
-        said = {name: lines[-3:] for name, lines in self.consoles.said.items()}
-        return json.dumps({**said, **self.consoles.last_words()})
+        return json.dumps([self.consoles.last_words(host.name) for host in self.hosts])
 
     def restart_server(self) -> None:
         """Cut the server's power, and boot it anew with the disk that it had."""

@@ -60,9 +60,10 @@ class Consoles:
         """Return where a host's answer to what it is about to be told will be."""
         return self._told.setdefault((host, number), Told())
 
-    def last_words(self) -> Dict[str, List[str]]:
-        """Return how the answers to all that was told end so far."""
-        return {f"{host} {n}": told.lines[-3:] for (host, n), told in [*self._told.items()]}
+    def last_words(self, host: str) -> List[str]:
+        """Return the ends of all that a host has said so far."""
+        answers = [told for (name, _), told in [*self._told.items()] if name == host]
+        return [*self.said.get(host, [])[-3:], *(line for t in answers for line in t.lines[-3:])]
 
     def close(self) -> None:
         """Read no more."""

@@ -1,12 +1,16 @@
 """A host is cut off from the server, or stands still, and comes back."""
 
 import time
+from typing import List
 
 from ..cases import Bench, Case
 from ..place import wait_for
-from .cluster import LEASE, Cluster, unable
+from .cluster import Cluster, unable
 from .dying import PATIENCE
 from .judging import acknowledged, judge, lasting, long_at_first, runs_on, stubborn, taken_over
+
+_SHORTLY = 5.0  # seconds of a cut; TCP tells of its end after as long again, at most
+_AT_ONCE = 2.0  # seconds in which a host that went on has ended its commands
 
 
 def cut_off(bench: Bench) -> None:
@@ -34,23 +38,60 @@ def cut_off(bench: Bench) -> None:
 
 def _cut_off_shortly(bench: Bench) -> None:
     """For less than half of its lease, again and again: nothing happens to its jobs."""
-    with Cluster(bench, 2) as cluster:
+    with Cluster(bench, 2, lease=4 * _SHORTLY) as cluster:
         first, second = cluster.hosts
         workers = [first.worker("--count", "3")]
-        ids = acknowledged(bench, [first.enqueue(lasting("long", 3, 3 * LEASE))], 3)
+        cuts = 3 if bench.long else 1
+        ids = acknowledged(bench, [first.enqueue(lasting("long", 3, 4 * cuts * _SHORTLY))], 3)
         runs_on(bench, cluster, first, 3)
-        workers.append(second.worker("--count", "3"))
-        for _ in range(3 if bench.long else 2):
+        watcher = second.worker("--count", "3")
+        bench.check(wait_for(lambda: watcher.lines, 60), "the second host does not work")
+        workers.append(watcher)
+        for _ in range(cuts):
             first.cut_off()
             bench.count("hosts cut off")
-            time.sleep(LEASE / 4)  # the fault itself: there is nothing to wait for
+            time.sleep(_SHORTLY)  # the fault itself: there is nothing to wait for
+            before = _beats(cluster)
             first.reconnect()
-            first.do("ls /mnt/nfs/spool/pending")
-        cluster.completed(3)
+            beats = wait_for(lambda known=before: _beats(cluster) != known, 30)
+            bench.check(beats, f"its heart beats no more: {cluster.tail()}")
+        cluster.completed(3, 120)
         judge(bench, cluster, ids, workers)
+
+
+def _beats(cluster: Cluster) -> List[str]:
+    """Return when the server last heard from the first host's worker."""
+    return cluster.server.do("stat -c %y /mnt/disk/export/spool/workers/host1-*/worker.json")
+
+
+def _stands_still(bench: Bench) -> None:
+    """A host stands still for longer than its lease, and its commands with it.
+
+    It cannot end them before others start the jobs; but it does so as soon as it goes on.
+    """
+    with Cluster(bench, 2) as cluster:
+        first, second = cluster.hosts
+        lost = first.worker("--count", "3")
+        ids = acknowledged(bench, [first.enqueue(long_at_first("long", 3))], 3)
+        runs_on(bench, cluster, first, 3)
+        workers = [second.worker("--count", "3")]
+        first.freeze()
+        bench.count("hosts that stood still")
+        taken_over(bench, cluster, second, ids, PATIENCE)
+        since = len(cluster.signs)
+        first.thaw()
+        over = wait_for(lambda: lost.code is not None, 90)
+        bench.check(over and lost.code, f"the lost worker ends with {lost.code}: {lost.lines[-5:]}")
+        late = [sign for sign in cluster.signs[since:] if sign.host == first.name]
+        told = late[-1].at - late[0].at if late else 0.0
+        bench.check(told < _AT_ONCE, f"its commands live on for {told:.1f} s: {lost.lines[-5:]}")
+        bench.check(len(late) <= 3 * (5 * _AT_ONCE + 1), f"{len(late)} signs of life")
+        cluster.consoles.signs = [sign for sign in cluster.signs if sign not in late]
+        judge(bench, cluster, ids, workers, harmed={first.name})
 
 
 CASES = [
     Case("a host is cut off beyond its lease", cut_off, unable),
     Case("a host is cut off for less than its lease", _cut_off_shortly, unable),
+    Case("a host stands still beyond its lease", _stands_still, unable, is_long=True),
 ]

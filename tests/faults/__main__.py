@@ -17,6 +17,7 @@ CAMPAIGNS: Dict[str, Sequence[str]] = {
     "syscalls": ("--controls",),
     "storms": (),
     "storage": (),
+    "hosts": (),
     "hostile": (),
     "clocks": (),
     "events": (),

@@ -46,7 +46,7 @@ def boot(
         facts: what its init is told: `spool.NAME=fact` on the kernel's command line.
         memory: as the kernel is told: 256M.
         disks: images, in the order of ubda, ubdb …
-        network: the tap device that is its eth0.
+        network: what is its eth0, as the kernel is told: a tap device, and its own address.
         is_told: whether it reads lines from its console too, by another pipe.
     """
     for fact in facts.values():

@@ -1,6 +1,6 @@
 """Hosts: one spool, shared over NFS by machines that die, are cut off, or disagree."""
 
-from . import alike, dying, local, losing, many, parted, serving
+from . import alike, controls, dying, local, losing, many, parted, serving
 
 CASES = [
     *many.CASES,
@@ -10,4 +10,5 @@ CASES = [
     *alike.CASES,
     *losing.CASES,
     *local.CASES,
+    *controls.CASES,
 ]

@@ -3,7 +3,7 @@
 from typing import Callable
 
 from ..cases import Bench, Case
-from .cluster import WITNESS, Cluster, unable
+from .cluster import LEASE, WITNESS, Cluster, unable
 from .dying import PATIENCE
 from .judging import acknowledged, judge, lasting, runs_on
 
@@ -22,7 +22,8 @@ def _twins(hours: int, hostname: str, is_known_apart: bool) -> Callable[[Bench],
 
     def perform(bench: Bench) -> None:
         names = [hostname, hostname] if hostname else []
-        with Cluster(bench, 2, hostnames=names, are_known_apart=is_known_apart) as cluster:
+        how = {"hostnames": names, "are_known_apart": is_known_apart, "lease": 1.5 * LEASE}
+        with Cluster(bench, 2, **how) as cluster:
             first, second = cluster.hosts
             if hours:
                 second.do(f"date -s '{hours:+} hours'")
@@ -33,7 +34,8 @@ def _twins(hours: int, hostname: str, is_known_apart: bool) -> Callable[[Bench],
             told = [first.enqueue(fails[:2]), second.enqueue(fails[2:])]
             failing = acknowledged(bench, told, 4)
             cluster.completed(34, 90)
-            ids += acknowledged(bench, [first.enqueue(lasting("late", 6, 6))], 6)
+            behind = first if hours >= 0 else second  # for who is ahead, its jobs are due
+            ids += acknowledged(bench, [behind.enqueue(lasting("late", 6, 6))], 6)
             runs_on(bench, cluster, first, 1, "late")
             first.kill()
             bench.count("hosts killed")

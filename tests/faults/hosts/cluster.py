@@ -80,6 +80,8 @@ class Host:
         self.name = name
         self.ip = f"10.7.{cluster.number}.{number}"
         self.tap = f"tap{cluster.number}x{number}"
+        # The same after each boot: the others remember it for a minute.
+        self._mac = f"fe:fd:0a:07:{cluster.number % 256:02x}:{number:02x}"
         self._cluster = cluster
         self._hostname = hostname
         self._tasks = itertools.count(1)
@@ -101,7 +103,7 @@ class Host:
             facts,
             memory="192M",
             disks=disks,
-            network=self.tap,
+            network=f"{self.tap},{self._mac}",
             is_told=True,
         )
         consoles.add(self.name, self.process)

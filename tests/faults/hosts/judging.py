@@ -107,6 +107,10 @@ def judge(
     found = bench.settled(ids)
     completed = [job.id for job in found.jobs.values() if job.state == "completed"]
     bench.check(set(ids) <= set(completed), f"not completed: {set(ids) - set(completed)}")
+    lost = [job.id for job in found.jobs.values() for run in job.history if _is_lost(run)]
+    if not harmed:
+        bench.wrong += [f"{one} was lost, though nothing had befallen its host" for one in lost]
+    bench.count("runs lost", len(lost))
     each = witness.runs(signs)
     bench.wrong += witness.overlaps(signs)
     bench.wrong += witness.unexplained(
@@ -116,3 +120,7 @@ def judge(
     bench.count("runs witnessed", sum(map(len, each.values())))
     bench.count("hosts", len(cluster.hosts))
     bench.count("hosts harmed", len(harmed))
+
+
+def _is_lost(run: Dict[str, Any]) -> bool:
+    return str(run.get("error", "")).startswith("worker lost")

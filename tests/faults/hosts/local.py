@@ -40,7 +40,7 @@ def _refuses(bench: Bench, cluster: Cluster) -> None:
     judge(bench, cluster, ids, workers)
 
 
-def _nolock(bench: Bench) -> None:
+def nolock(bench: Bench) -> None:
     """NFSv3 with `nolock`: each host's kernel keeps its locks to itself."""
     with Cluster(bench, 2, "vers=3,nolock,mountport=20048", role="server3") as cluster:
         _refuses(bench, cluster)
@@ -59,6 +59,6 @@ def _sshfs(bench: Bench) -> None:
 
 
 CASES = [
-    Case("NFSv3 without locks", _nolock, unable),
+    Case("NFSv3 without locks", nolock, unable),
     Case("sshfs", _sshfs, _no_sshfs, is_long=True),
 ]

@@ -12,7 +12,7 @@ from .judging import acknowledged, judge, lasting, long_at_first, quick, runs_on
 _LONG = 90.0  # seconds: a lease that outlasts what happens here
 
 
-def _loses_reply(request: Pattern[bytes]) -> Callable[[Bench], None]:
+def loses_reply(request: Pattern[bytes]) -> Callable[[Bench], None]:
     """Return a case: a rename is done, its reply is lost, and the server restarted before it is
     asked again: it says then that there is no such name."""
 
@@ -87,9 +87,9 @@ def _directories_go(bench: Bench) -> None:
 
 
 CASES = [
-    Case("the reply to a claim is lost", _loses_reply(relay.CLAIM), unable),
-    Case("the reply to a record is lost", _loses_reply(relay.RECORD), unable, is_long=True),
-    Case("the reply to a last move is lost", _loses_reply(relay.MOVE), unable, is_long=True),
+    Case("the reply to a claim is lost", loses_reply(relay.CLAIM), unable),
+    Case("the reply to a record is lost", loses_reply(relay.RECORD), unable, is_long=True),
+    Case("the reply to a last move is lost", loses_reply(relay.MOVE), unable, is_long=True),
     Case("a soft mount fails", _soft, unable, is_long=True),
     Case("directories go from under a host", _directories_go, unable),
 ]

@@ -5,7 +5,7 @@ from typing import List
 
 from ..cases import Bench, Case
 from ..place import wait_for
-from .cluster import Cluster, unable
+from .cluster import LEASE, Cluster, unable
 from .dying import PATIENCE
 from .judging import acknowledged, judge, lasting, long_at_first, runs_on, stubborn, taken_over
 
@@ -13,9 +13,9 @@ _SHORTLY = 5.0  # seconds of a cut; TCP tells of its end after as long again, at
 _AT_ONCE = 2.0  # seconds in which a host that went on has ended its commands
 
 
-def cut_off(bench: Bench) -> None:
+def cut_off(bench: Bench, lease: float = LEASE) -> None:
     """It ends its commands, the stubborn too, before another host starts them; then it is lost."""
-    with Cluster(bench, 2) as cluster:
+    with Cluster(bench, 2, lease=lease) as cluster:
         first, second = cluster.hosts
         lost = first.worker("--count", "4")
         jobs = [*long_at_first("long", 2), *long_at_first("stubborn", 2, stubborn)]

@@ -76,9 +76,9 @@ def acknowledged(bench: Bench, told: Sequence[Told], number: int, seconds: float
     return ids
 
 
-def leave(bench: Bench, cluster: Cluster, workers: Sequence[Told], seconds: float = 60) -> None:
+def leave(bench: Bench, cluster: Cluster, workers: Sequence[Told], seconds: float = 40) -> None:
     """Ask all workers to leave, and see that they do."""
-    cluster.hosts[-1].do("spoolq worker stop", seconds)
+    cluster.hosts[-1].tell("spoolq worker stop")
     left = wait_for(lambda: all(one.code is not None for one in workers), seconds)
     bench.check(left, f"workers do not leave: {[one.lines[-5:] for one in workers]}")
     codes = [one.code for one in workers]

@@ -52,7 +52,23 @@ def _all_die(bench: Bench) -> None:
         judge(bench, cluster, ids, workers, harmed={host.name for host in cluster.hosts})
 
 
+def _only_the_worker_dies(bench: Bench) -> None:
+    """A worker is killed and its commands live on, for longer than its lease: nobody starts them
+    beside that; the locks of their slots, which they have inherited, keep others off."""
+    with Cluster(bench, 2) as cluster:
+        first, second = cluster.hosts
+        first.worker("--count", "2")
+        ids = acknowledged(bench, [first.enqueue(lasting("long", 2, 2.5 * LEASE))], 2)
+        runs_on(bench, cluster, first, 2)
+        workers = [second.worker("--count", "2")]
+        first.do("pkill -KILL -f 'spoolq.* worker start'")
+        bench.count("workers killed")
+        taken_over(bench, cluster, second, ids, PATIENCE + 5 * LEASE)
+        judge(bench, cluster, ids, workers, harmed={first.name})
+
+
 CASES = [
     Case("a host dies", _dies, unable),
+    Case("a worker dies and its commands live on", _only_the_worker_dies, unable, is_long=True),
     Case("all hosts die", _all_die, unable, is_long=True),
 ]

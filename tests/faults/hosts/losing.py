@@ -91,5 +91,5 @@ CASES = [
     Case("the reply to a record is lost", loses_reply(relay.RECORD), unable, is_long=True),
     Case("the reply to a last move is lost", loses_reply(relay.MOVE), unable, is_long=True),
     Case("a soft mount fails", _soft, unable, is_long=True),
-    Case("directories go from under a host", _directories_go, unable),
+    Case("directories go from under a host", _directories_go, unable, is_long=True),
 ]

@@ -83,5 +83,5 @@ def _restarts(bench: Bench, cluster: Cluster) -> List[str]:
 CASES = [
     Case("the server hangs for longer than the leases", _hangs, unable),
     Case("the server hangs for a while", _befalls(_hangs_shortly), unable, is_long=True),
-    Case("the server is restarted", _befalls(_restarts), unable),
+    Case("the server is restarted", _befalls(_restarts), unable, is_long=True),
 ]

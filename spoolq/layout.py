@@ -154,7 +154,8 @@ class unless_removed:
 
     def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
         if isinstance(error, OSError) and self._is_removed():
-            raise WorkerLost(f"{self._directory.path} was removed") from error
+            what = f"{self._directory.path} was removed: the claims of this worker are lost"
+            raise WorkerLost(what) from error
 
     def _is_removed(self) -> bool:
         """Say whether it was; a disk that does not tell has not removed it."""

@@ -27,11 +27,19 @@ def refuse(*_, **__):
     raise OSError(5, "Input/output error")
 
 
+def as_on_nfs(source, target, source_dir, target_dir):
+    """Refuse a name that is taken, as Linux does by itself, and do nothing else, as NFS does."""
+    if os.access(target, os.F_OK, dir_fd=target_dir):
+        raise FileExistsError(17, "File exists", target)
+    return False
+
+
 TRIALS = {
     "locks": ("locks", locks, "try_lock", lambda *_, **__: True),
     "no locks": ("locks", locks, "try_lock", refuse),
     "rename, gone": ("rename", platform, "rename_noreplace", lambda *_: False),
     "rename, lying": ("rename", platform, "rename_noreplace", lambda *_: True),
+    "rename, to a free name": ("rename", platform, "rename_noreplace", as_on_nfs),
     "sync": ("sync", fsio.Dir, "sync", refuse),
     "events": ("no-events", Watcher, "start", lambda self: None),
     "network": ("network-filesystem", platform, "network_filesystem", lambda path: "nfs4"),

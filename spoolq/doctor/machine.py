@@ -113,8 +113,12 @@ def _rename(room: Dir, facts: Facts) -> Iterator[Finding]:
             yield problem("rename", "tmp", what, "move the spool to another filesystem")
             return
     except FileExistsError:
-        facts["rename_noreplace"] = True
-        return
+        # Linux sees by itself that a name is taken; it asks the filesystem only where it is free.
+        facts["rename_noreplace"] = platform.rename_noreplace(
+            room.name("one"), room.name("three"), *at
+        )
+        if facts["rename_noreplace"]:
+            return
     try:
         room.publish("one", room, "three")
     except OSError as error:

@@ -98,7 +98,7 @@ def judge(
     Args:
         ids: what was acknowledged.
         workers: those that are still there, and leave first.
-        harmed: hosts that were kept from recording what they ran.
+        harmed: hosts that were kept from recording what they ran, once and at one time.
         failing: ids of jobs whose first attempt fails by itself.
     """
     leave(bench, cluster, workers)
@@ -113,9 +113,9 @@ def judge(
     bench.count("runs lost", len(lost))
     each = witness.runs(signs)
     bench.wrong += witness.overlaps(signs)
-    bench.wrong += witness.unexplained(
-        [sign for sign in signs if sign.job_id not in failing], harmed
-    )
+    others = [sign for sign in signs if sign.job_id not in failing]
+    bench.wrong += witness.unexplained(others, harmed)
+    bench.wrong += witness.too_many(others, harms=int(bool(harmed)))
     bench.wrong += witness.unseen(signs, completed)
     bench.count("runs witnessed", sum(map(len, each.values())))
     bench.count("hosts", len(cluster.hosts))

@@ -1,7 +1,7 @@
 """The jobs of these cases, and how all of them are judged at the end."""
 
 import itertools
-from typing import Any, Callable, Collection, Dict, Iterator, List, Sequence, Set
+from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Sequence, Set, Tuple
 
 from ..cases import Bench
 from ..place import wait_for
@@ -41,15 +41,26 @@ def long_at_first(
 _FIRST_TICKS = "$([ $SPOOLQ_ATTEMPT -gt 1 ] && echo 5 || echo 1500)"
 
 
-def runs_on(bench: Bench, cluster: Cluster, host: Host, number: int, named: str = "") -> None:
-    """Wait until so many jobs, whose ids begin so, have been started on a host."""
+def runs_on(bench: Bench, cluster: Cluster, host: Host, number: int, ids: Collection[str]) -> None:
+    """Wait until so many of these jobs have been started on a host."""
 
     def started() -> int:
         starts = [s for s in cluster.signs if s.host == host.name and s.kind == "start"]
-        return sum(sign.job_id.startswith(named) for sign in starts)
+        return sum(sign.job_id in ids for sign in starts)
 
     came = wait_for(lambda: started() >= number, 60)
     bench.check(came, f"{started()} of {number} jobs start on {host.name}: {cluster.tail()}")
+
+
+def at_work(
+    bench: Bench, cluster: Cluster, host: Host, jobs: Iterable[Dict[str, Any]]
+) -> Tuple[Told, List[str]]:
+    """Let a host run all of these jobs at a time; return its worker and their ids once they run."""
+    given = [*jobs]
+    worker = host.worker("--count", str(len(given)))
+    ids = acknowledged(bench, [host.enqueue(given)], len(given))
+    runs_on(bench, cluster, host, len(given), ids)
+    return worker, ids
 
 
 def taken_over(

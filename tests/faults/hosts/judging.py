@@ -10,10 +10,10 @@ from .cluster import WITNESS, Cluster, Host
 from .consoles import Told
 
 
-def quick(host: str, number: int) -> Iterator[Dict[str, Any]]:
-    """Yield jobs that are over at once; their ids name the host that has enqueued them."""
-    for n in range(number):
-        yield {"id": f"{host}-{n}", "command": f"{WITNESS} 0"}
+def quick(number: int) -> Iterator[Dict[str, Any]]:
+    """Yield jobs that are over at once; their ids are made, so that no host waits for another."""
+    for _ in range(number):
+        yield {"command": f"{WITNESS} 0"}
 
 
 def lasting(name: str, number: int, seconds: float, **fields: Any) -> Iterator[Dict[str, Any]]:
@@ -89,6 +89,8 @@ def acknowledged(bench: Bench, told: Sequence[Told], number: int, seconds: float
 
 def leave(bench: Bench, cluster: Cluster, workers: Sequence[Told], seconds: float = 40) -> None:
     """Ask all workers to leave, and see that they do."""
+    there = wait_for(lambda: all(one.lines for one in workers), seconds)
+    bench.check(there, "a worker has not begun")
     cluster.hosts[-1].tell("spoolq worker stop")
     left = wait_for(lambda: all(one.code is not None for one in workers), seconds)
     bench.check(left, f"workers do not leave: {[one.lines[-5:] for one in workers]}")

@@ -52,7 +52,7 @@ def _soft(bench: Bench) -> None:
         bench.check(over and refused.code, f"enqueue ends with {refused.code}: {refused.text}")
         bench.check("Traceback" not in refused.text, f"a traceback: {refused.text}")
         cluster.server.thaw()
-        more = cluster.hosts[1].enqueue(quick("more", 5))
+        more = cluster.hosts[1].enqueue(quick(5))
         ids += acknowledged(bench, [more], 5)
         gone_on = wait_for(lambda: set(ids) <= _ended(cluster), PATIENCE)
         bench.check(gone_on, f"not all have run: {cluster.tail()}")
@@ -71,7 +71,7 @@ def _directories_go(bench: Bench) -> None:
         lost, ids = at_work(bench, cluster, first, long_at_first("doomed", 2))
         served = "/mnt/disk/export/spool"
         cluster.server.do(f"cd {served} && rmdir pending && mkdir -m 700 pending")
-        more = acknowledged(bench, [second.enqueue(quick("more", 4))], 4)
+        more = acknowledged(bench, [second.enqueue(quick(4))], 4)
         cluster.server.do(f"rm -r {served}/workers/*")
         bench.count("directories removed", 2)
         over = wait_for(lambda: lost.code is not None, 3 * LEASE)

@@ -52,7 +52,7 @@ def _cut_off_for(seconds: float, lease: float, cuts: int) -> Callable[[Bench], N
         with Cluster(bench, 2, lease=lease) as cluster:
             first, second = cluster.hosts
             times = cuts if bench.long else 1
-            lives = 4 * times * seconds
+            lives = 3 * times * seconds
             one, ids = at_work(bench, cluster, first, lasting("one", 3, lives))
             other, more = at_work(bench, cluster, first, lasting("other", 2, lives))
             watcher = second.worker("--count", "3")

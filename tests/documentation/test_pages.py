@@ -34,6 +34,7 @@ REASONS = {
     "it needs a container runtime": 1,
     "it needs a browser": 2,
     "it needs another package": 1,
+    "it needs several hosts": 4,
 }
 
 

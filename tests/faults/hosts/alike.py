@@ -35,12 +35,12 @@ def _twins(hours: int, hostname: str, is_known_apart: bool) -> Callable[[Bench],
             failing = acknowledged(bench, told, 4)
             cluster.completed(34, 90)
             behind = first if hours >= 0 else second  # for who is ahead, its jobs are due
-            ids += acknowledged(bench, [behind.enqueue(lasting("late", 6, 6))], 6)
-            runs_on(bench, cluster, first, 1, "late")
+            late = acknowledged(bench, [behind.enqueue(lasting("late", 6, 6))], 6)
+            runs_on(bench, cluster, first, 1, late)
             first.kill()
             bench.count("hosts killed")
             cluster.completed(40, PATIENCE + 20)
-            judge(bench, cluster, [*ids, *failing], workers[1:], {first.name}, failing)
+            judge(bench, cluster, [*ids, *late, *failing], workers[1:], {first.name}, failing)
 
     return perform
 

@@ -5,7 +5,7 @@ from typing import Callable
 from ..cases import Bench, Case
 from . import local, losing, relay
 from .cluster import Cluster, unable
-from .judging import acknowledged, judge, lasting, runs_on
+from .judging import at_work, judge, lasting
 from .parted import cut_off
 
 _NO_GUARD = "import spoolq.guard as g; g.Guard.look = lambda self: None"
@@ -40,9 +40,7 @@ def _nothing_happens(bench: Bench) -> None:
     """One host runs jobs, another comes to help."""
     with Cluster(bench, 2) as cluster:
         first, second = cluster.hosts
-        first.worker("--count", "3")
-        ids = acknowledged(bench, [first.enqueue(lasting("long", 3, 5))], 3)
-        runs_on(bench, cluster, first, 3)
+        _, ids = at_work(bench, cluster, first, lasting("long", 3, 5))
         second.worker("--count", "3")
         cluster.completed(3)
         judge(bench, cluster, ids)

@@ -3,7 +3,7 @@
 from ..cases import Bench, Case
 from ..place import wait_for
 from .cluster import LEASE, SERVERS_LEASE, Cluster, unable
-from .judging import acknowledged, judge, lasting, long_at_first, runs_on, taken_over
+from .judging import acknowledged, at_work, judge, lasting, long_at_first, taken_over
 
 #: Seconds after which another host has to have taken over, on a busy machine.
 PATIENCE = LEASE + SERVERS_LEASE + 25
@@ -13,9 +13,7 @@ def _dies(bench: Bench) -> None:
     """The power of a host fails; with more time it comes back and works on."""
     with Cluster(bench, 2) as cluster:
         first, second = cluster.hosts
-        doomed = first.worker("--count", "3")
-        ids = acknowledged(bench, [first.enqueue(long_at_first("long", 3))], 3)
-        runs_on(bench, cluster, first, 3)
+        doomed, ids = at_work(bench, cluster, first, long_at_first("long", 3))
         workers = [second.worker("--count", "3")]
         ids += acknowledged(bench, [second.enqueue(lasting("short", 6, 1))], 6)
         first.kill()
@@ -57,9 +55,7 @@ def _only_the_worker_dies(bench: Bench) -> None:
     beside that; the locks of their slots, which they have inherited, keep others off."""
     with Cluster(bench, 2) as cluster:
         first, second = cluster.hosts
-        first.worker("--count", "2")
-        ids = acknowledged(bench, [first.enqueue(lasting("long", 2, 2.5 * LEASE))], 2)
-        runs_on(bench, cluster, first, 2)
+        _, ids = at_work(bench, cluster, first, lasting("long", 2, 2.5 * LEASE))
         workers = [second.worker("--count", "2")]
         first.do("pkill -KILL -f 'spoolq.* worker start'")
         bench.count("workers killed")

@@ -1,7 +1,7 @@
 """The jobs of these cases, and how all of them are judged at the end."""
 
 import itertools
-from typing import Any, Callable, Collection, Dict, Iterator, List, Sequence, Set
+from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Sequence, Set, Tuple
 
 from ..cases import Bench
 from ..place import wait_for
@@ -10,10 +10,10 @@ from .cluster import WITNESS, Cluster, Host
 from .consoles import Told
 
 
-def quick(host: str, number: int) -> Iterator[Dict[str, Any]]:
-    """Yield jobs that are over at once; their ids name the host that has enqueued them."""
-    for n in range(number):
-        yield {"id": f"{host}-{n}", "command": f"{WITNESS} 0"}
+def quick(number: int) -> Iterator[Dict[str, Any]]:
+    """Yield jobs that are over at once; their ids are made, so that no host waits for another."""
+    for _ in range(number):
+        yield {"command": f"{WITNESS} 0"}
 
 
 def lasting(name: str, number: int, seconds: float, **fields: Any) -> Iterator[Dict[str, Any]]:
@@ -41,15 +41,26 @@ def long_at_first(
 _FIRST_TICKS = "$([ $SPOOLQ_ATTEMPT -gt 1 ] && echo 5 || echo 1500)"
 
 
-def runs_on(bench: Bench, cluster: Cluster, host: Host, number: int, named: str = "") -> None:
-    """Wait until so many jobs, whose ids begin so, have been started on a host."""
+def runs_on(bench: Bench, cluster: Cluster, host: Host, number: int, ids: Collection[str]) -> None:
+    """Wait until so many of these jobs have been started on a host."""
 
     def started() -> int:
         starts = [s for s in cluster.signs if s.host == host.name and s.kind == "start"]
-        return sum(sign.job_id.startswith(named) for sign in starts)
+        return sum(sign.job_id in ids for sign in starts)
 
     came = wait_for(lambda: started() >= number, 60)
     bench.check(came, f"{started()} of {number} jobs start on {host.name}: {cluster.tail()}")
+
+
+def at_work(
+    bench: Bench, cluster: Cluster, host: Host, jobs: Iterable[Dict[str, Any]]
+) -> Tuple[Told, List[str]]:
+    """Let a host run all of these jobs at a time; return its worker and their ids once they run."""
+    given = [*jobs]
+    worker = host.worker("--count", str(len(given)))
+    ids = acknowledged(bench, [host.enqueue(given)], len(given))
+    runs_on(bench, cluster, host, len(given), ids)
+    return worker, ids
 
 
 def taken_over(
@@ -78,6 +89,8 @@ def acknowledged(bench: Bench, told: Sequence[Told], number: int, seconds: float
 
 def leave(bench: Bench, cluster: Cluster, workers: Sequence[Told], seconds: float = 40) -> None:
     """Ask all workers to leave, and see that they do."""
+    there = wait_for(lambda: all(one.lines for one in workers), seconds)
+    bench.check(there, "a worker has not begun")
     cluster.hosts[-1].tell("spoolq worker stop")
     left = wait_for(lambda: all(one.code is not None for one in workers), seconds)
     bench.check(left, f"workers do not leave: {[one.lines[-5:] for one in workers]}")
@@ -98,7 +111,7 @@ def judge(
     Args:
         ids: what was acknowledged.
         workers: those that are still there, and leave first.
-        harmed: hosts that were kept from recording what they ran.
+        harmed: hosts that were kept from recording what they ran, once and at one time.
         failing: ids of jobs whose first attempt fails by itself.
     """
     leave(bench, cluster, workers)
@@ -113,9 +126,9 @@ def judge(
     bench.count("runs lost", len(lost))
     each = witness.runs(signs)
     bench.wrong += witness.overlaps(signs)
-    bench.wrong += witness.unexplained(
-        [sign for sign in signs if sign.job_id not in failing], harmed
-    )
+    others = [sign for sign in signs if sign.job_id not in failing]
+    bench.wrong += witness.unexplained(others, harmed)
+    bench.wrong += witness.too_many(others, harms=int(bool(harmed)))
     bench.wrong += witness.unseen(signs, completed)
     bench.count("runs witnessed", sum(map(len, each.values())))
     bench.count("hosts", len(cluster.hosts))

@@ -24,7 +24,7 @@ def _refuses(bench: Bench, cluster: Cluster) -> None:
     """See that the first host works, the second does not, and both are told why."""
     first, second = cluster.hosts
     workers = [first.worker("--count", "2")]
-    ids = acknowledged(bench, [second.enqueue(quick("early", 4))], 4)
+    ids = acknowledged(bench, [second.enqueue(quick(4))], 4)
     cluster.completed(4)
     refused = second.worker("--count", "2")
     over = wait_for(lambda: refused.code is not None, 60)
@@ -35,7 +35,7 @@ def _refuses(bench: Bench, cluster: Cluster) -> None:
     found = second.spoolq("doctor")
     wait_for(lambda: found.code is not None, 60)
     bench.check("lock" in found.text and found.code, f"doctor says {found.code}: {found.text}")
-    ids += acknowledged(bench, [second.enqueue(quick("late", 4))], 4)
+    ids += acknowledged(bench, [second.enqueue(quick(4))], 4)
     cluster.completed(8)
     judge(bench, cluster, ids, workers)
 

@@ -7,7 +7,7 @@ from ..place import wait_for
 from . import relay
 from .cluster import LEASE, Cluster, unable
 from .dying import PATIENCE
-from .judging import acknowledged, judge, lasting, long_at_first, quick, runs_on
+from .judging import acknowledged, at_work, judge, lasting, long_at_first, quick, runs_on
 
 _LONG = 90.0  # seconds: a lease that outlasts what happens here
 
@@ -44,7 +44,7 @@ def _soft(bench: Bench) -> None:
         workers = [host.worker("--count", "2") for host in cluster.hosts]
         told = [host.enqueue(lasting(host.name, 10, 1)) for host in cluster.hosts]
         ids = acknowledged(bench, told, 20)
-        runs_on(bench, cluster, cluster.hosts[0], 2)
+        runs_on(bench, cluster, cluster.hosts[0], 2, ids)
         cluster.server.freeze()
         bench.count("servers that hung")
         refused = cluster.hosts[1].spoolq("enqueue", "--id", "refused", "true")
@@ -52,7 +52,7 @@ def _soft(bench: Bench) -> None:
         bench.check(over and refused.code, f"enqueue ends with {refused.code}: {refused.text}")
         bench.check("Traceback" not in refused.text, f"a traceback: {refused.text}")
         cluster.server.thaw()
-        more = cluster.hosts[1].enqueue(quick("more", 5))
+        more = cluster.hosts[1].enqueue(quick(5))
         ids += acknowledged(bench, [more], 5)
         gone_on = wait_for(lambda: set(ids) <= _ended(cluster), PATIENCE)
         bench.check(gone_on, f"not all have run: {cluster.tail()}")
@@ -68,12 +68,10 @@ def _directories_go(bench: Bench) -> None:
     """The server's own people remove directories that a host holds open: ESTALE for each."""
     with Cluster(bench, 2) as cluster:
         first, second = cluster.hosts
-        lost = first.worker("--count", "2")
-        ids = acknowledged(bench, [first.enqueue(long_at_first("doomed", 2))], 2)
-        runs_on(bench, cluster, first, 2)
+        lost, ids = at_work(bench, cluster, first, long_at_first("doomed", 2))
         served = "/mnt/disk/export/spool"
         cluster.server.do(f"cd {served} && rmdir pending && mkdir -m 700 pending")
-        more = acknowledged(bench, [second.enqueue(quick("more", 4))], 4)
+        more = acknowledged(bench, [second.enqueue(quick(4))], 4)
         cluster.server.do(f"rm -r {served}/workers/*")
         bench.count("directories removed", 2)
         over = wait_for(lambda: lost.code is not None, 3 * LEASE)

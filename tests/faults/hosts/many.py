@@ -14,7 +14,7 @@ def _share(hosts: int, options: str, jobs: int) -> Callable[[Bench], None]:
         number = jobs * (10 if bench.long else 1) // hosts
         with Cluster(bench, hosts, options, lease=60) as cluster:
             workers = [host.worker("--count", "4") for host in cluster.hosts]
-            told = [host.enqueue(quick(host.name, number)) for host in cluster.hosts]
+            told = [host.enqueue(quick(number)) for host in cluster.hosts]
             cluster.completed(number * hosts, 600)
             judge(bench, cluster, acknowledged(bench, told, number * hosts), workers)
 

@@ -1,15 +1,22 @@
 """A host is cut off from the server, or stands still, and comes back."""
 
 import time
-from typing import List
+from typing import Callable, List
 
 from ..cases import Bench, Case
 from ..place import wait_for
-from .cluster import LEASE, Cluster, unable
+from .cluster import LEASE, SERVERS_LEASE, Cluster, unable
 from .dying import PATIENCE
-from .judging import acknowledged, judge, lasting, long_at_first, runs_on, stubborn, taken_over
+from .judging import (
+    acknowledged,
+    at_work,
+    judge,
+    lasting,
+    long_at_first,
+    stubborn,
+    taken_over,
+)
 
-_SHORTLY = 5.0  # seconds of a cut; TCP tells of its end after as long again, at most
 _AT_ONCE = 2.0  # seconds in which a host that went on has ended its commands
 
 
@@ -17,10 +24,8 @@ def cut_off(bench: Bench, lease: float = LEASE) -> None:
     """It ends its commands, the stubborn too, before another host starts them; then it is lost."""
     with Cluster(bench, 2, lease=lease) as cluster:
         first, second = cluster.hosts
-        lost = first.worker("--count", "4")
         jobs = [*long_at_first("long", 2), *long_at_first("stubborn", 2, stubborn)]
-        ids = acknowledged(bench, [first.enqueue(jobs)], 4)
-        runs_on(bench, cluster, first, 4)
+        lost, ids = at_work(bench, cluster, first, jobs)
         workers = [second.worker("--count", "4")]
         ids += acknowledged(bench, [second.enqueue(lasting("short", 4, 1))], 4)
         first.cut_off()
@@ -36,31 +41,39 @@ def cut_off(bench: Bench, lease: float = LEASE) -> None:
         judge(bench, cluster, ids, workers, harmed={first.name})
 
 
-def _cut_off_shortly(bench: Bench) -> None:
-    """For less than half of its lease, again and again: nothing happens to its jobs."""
-    with Cluster(bench, 2, lease=4 * _SHORTLY) as cluster:
-        first, second = cluster.hosts
-        workers = [first.worker("--count", "3")]
-        cuts = 3 if bench.long else 1
-        ids = acknowledged(bench, [first.enqueue(lasting("long", 3, 4 * cuts * _SHORTLY))], 3)
-        runs_on(bench, cluster, first, 3)
-        watcher = second.worker("--count", "3")
-        bench.check(wait_for(lambda: watcher.lines, 60), "the second host does not work")
-        workers.append(watcher)
-        for _ in range(cuts):
-            first.cut_off()
-            bench.count("hosts cut off")
-            time.sleep(_SHORTLY)  # the fault itself: there is nothing to wait for
-            before = _beats(cluster)
-            first.reconnect()
-            beats = wait_for(lambda known=before: _beats(cluster) != known, 30)
-            bench.check(beats, f"its heart beats no more: {cluster.tail()}")
-        cluster.completed(3, 120)
-        judge(bench, cluster, ids, workers)
+def _cut_off_for(seconds: float, lease: float, cuts: int) -> Callable[[Bench], None]:
+    """Return a case: cut off for less than half of its lease, nothing happens to a host's jobs.
+
+    Two workers of that host and one of another look at each other all the while; a server whose own
+    lease is shorter gives the host's locks to whoever asks for them.
+    """
+
+    def perform(bench: Bench) -> None:
+        with Cluster(bench, 2, lease=lease) as cluster:
+            first, second = cluster.hosts
+            times = cuts if bench.long else 1
+            lives = 3 * times * seconds
+            one, ids = at_work(bench, cluster, first, lasting("one", 3, lives))
+            other, more = at_work(bench, cluster, first, lasting("other", 2, lives))
+            watcher = second.worker("--count", "3")
+            bench.check(wait_for(lambda: watcher.lines, 60), "the second host does not work")
+            for _ in range(times):
+                first.cut_off()
+                bench.count("hosts cut off")
+                time.sleep(seconds)  # the fault itself: there is nothing to wait for
+                before = _beats(cluster)
+                first.reconnect()
+                beats = wait_for(lambda known=before: _beats(cluster) != known, 30 + 2 * seconds)
+                bench.check(beats, f"its hearts beat no more: {cluster.tail()}")
+            ids += more + acknowledged(bench, [first.enqueue(lasting("later", 6, 1))], 6)
+            cluster.completed(len(ids), 120)
+            judge(bench, cluster, ids, [one, other, watcher])
+
+    return perform
 
 
 def _beats(cluster: Cluster) -> List[str]:
-    """Return when the server last heard from the first host's worker."""
+    """Return when the server last heard from each of the first host's workers."""
     return cluster.server.do("stat -c %y /mnt/disk/export/spool/workers/host1-*/worker.json")
 
 
@@ -71,9 +84,7 @@ def _stands_still(bench: Bench) -> None:
     """
     with Cluster(bench, 2) as cluster:
         first, second = cluster.hosts
-        lost = first.worker("--count", "3")
-        ids = acknowledged(bench, [first.enqueue(long_at_first("long", 3))], 3)
-        runs_on(bench, cluster, first, 3)
+        lost, ids = at_work(bench, cluster, first, long_at_first("long", 3))
         workers = [second.worker("--count", "3")]
         first.freeze()
         bench.count("hosts that stood still")
@@ -92,6 +103,12 @@ def _stands_still(bench: Bench) -> None:
 
 CASES = [
     Case("a host is cut off beyond its lease", cut_off, unable),
-    Case("a host is cut off for less than its lease", _cut_off_shortly, unable),
+    Case("a host is cut off for less than its lease", _cut_off_for(5, 20, 3), unable),
+    Case(
+        "a host is cut off beyond the server's lease alone",
+        _cut_off_for(2 * SERVERS_LEASE, 160, 1),
+        unable,
+        is_long=True,
+    ),
     Case("a host stands still beyond its lease", _stands_still, unable, is_long=True),
 ]

@@ -50,7 +50,7 @@ def _befalls(what: Callable[[Bench, Cluster], List[str]]) -> Callable[[Bench], N
             workers = [host.worker("--count", "4") for host in cluster.hosts]
             told = [host.enqueue(lasting(host.name, 12, 2)) for host in cluster.hosts]
             ids = acknowledged(bench, told, 24)
-            runs_on(bench, cluster, cluster.hosts[0], 1)
+            runs_on(bench, cluster, cluster.hosts[0], 1, ids)
             ids += what(bench, cluster)
             enqueues = cluster.hosts[1].enqueue(lasting("later", 3, 0.2))
             ids += acknowledged(bench, [enqueues], 3, 120)

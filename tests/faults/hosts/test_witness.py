@@ -1,7 +1,7 @@
 """The judge of what was witnessed notices what it is there for, and nothing else."""
 
 from tests.faults.hosts.consoles import Sign
-from tests.faults.hosts.witness import overlaps, runs, unexplained, unseen
+from tests.faults.hosts.witness import overlaps, runs, too_many, unexplained, unseen
 
 
 def lived(host, job_id, first, last, attempt=1, pid=7, ends=True):
@@ -43,6 +43,12 @@ def test_a_second_run_is_explained_by_what_befell_the_first_host_alone():
     signs = in_order(lived("a", "j", 0, 2, ends=False), lived("b", "j", 20, 22, attempt=2))
     assert unexplained(signs, {"a"}) == []
     assert len(unexplained(signs, {"b"})) == len(unexplained(signs)) == 1
+
+
+def test_one_harm_explains_one_more_run_and_no_other():
+    signs = in_order(lived("a", "j", 0, 2, ends=False), lived("b", "j", 20, 22, attempt=2))
+    assert too_many(signs, harms=1) == []
+    assert [text.split(":")[0] for text in too_many(signs, harms=0)] == ["j ran 2 times"]
 
 
 def test_a_completed_job_that_nobody_saw_end_is_told():

@@ -67,6 +67,15 @@ def unexplained(signs: Iterable[Sign], harmed: Collection[str] = ()) -> List[str
     ]
 
 
+def too_many(signs: Iterable[Sign], harms: int) -> List[str]:
+    """Say which jobs ran more often than so many harms, of one host or of all at once, explain."""
+    return [
+        f"{job_id} ran {len(several)} times: {'; then '.join(map(str, several))}"
+        for job_id, several in runs(signs).items()
+        if len(several) > 1 + harms
+    ]
+
+
 def unseen(signs: Iterable[Sign], completed: Iterable[str]) -> List[str]:
     """Say which jobs are completed though nobody saw them end."""
     ended = {job_id for job_id, several in runs(signs).items() if any(r.is_ended for r in several)}

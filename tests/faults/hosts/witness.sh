@@ -3,12 +3,17 @@
 # each fifth of a second, and at its end.  TICKS is how long, in fifths; a `stubborn` one has to be
 # killed.
 say() { echo "RUN $1 $SPOOLQ_JOB_ID $SPOOLQ_ATTEMPT $$" >/run/console; }
+look() { # set `now` to the hundredths of a second since the boot, whatever the clock says
+    read -r now _ </proc/uptime
+    now=${now%.*}${now#*.}
+}
 [ "$2" != stubborn ] || trap '' TERM
 say start
-ticks=$1
-while [ "$ticks" -gt 0 ]; do
+look
+until=$((now + 20 * $1))
+while [ "$now" -lt "$until" ]; do
     sleep 0.2
     say lives
-    ticks=$((ticks - 1))
+    look
 done
 say end

@@ -15,6 +15,8 @@ from spoolq import names
 from spoolq.conformance import calls, contents, ids, order
 from spoolq.conformance.order import Broken
 from spoolq.conformance.producer import Ground, Producer, Ran
+from spoolq.errors import InvalidJob
+from spoolq.job import Job
 
 #: Commands that are UTF-8 and have to arrive as they are, by what is hard in them.
 COMMANDS: Dict[str, bytes] = {
@@ -163,9 +165,9 @@ def _beside(before: Dict[str, int], after: Dict[str, int]) -> Iterator[Broken]:
 
 def _not_text(entry: contents.Entry, command: bytes) -> Iterator[Broken]:
     try:
-        entry.data.decode("utf-8")
-    except UnicodeDecodeError:
-        yield Broken("json", f"{command!r}, which is not UTF-8, became a file that is not")
+        Job.from_bytes(entry.data)
+    except InvalidJob as error:
+        yield Broken("json", f"{command!r}, which is not UTF-8, became no job: {error}")
 
 
 def _refused(spool: str, ran: Ran, what: str) -> Iterator[Broken]:

@@ -3,11 +3,13 @@
 Each is caught by exactly the rule that it breaks; without a fault it breaks none.
 """
 
-import json
 import os
 import stat
 import sys
 import time
+
+# What json.dumps makes of a text; to import json takes longer than all else here.
+from _json import encode_basestring_ascii as quoted
 
 fault, spool, command = sys.argv[1], sys.argv[2], os.fsencode(sys.argv[3])
 pending = os.path.join(spool, "pending")
@@ -44,14 +46,10 @@ def made_text():
     if fault == "no escapes":
         plain = command.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
         return b'{"command": "' + plain + b'"}\n'
-    if fault == "Latin-1":
-        return json.dumps({"command": command.decode("latin-1")}, ensure_ascii=False).encode(
-            "latin-1"
-        )
-    text = command.decode("utf-8")
+    text = command.decode("utf-8", "surrogateescape" if fault == "half surrogates" else "strict")
     if fault == "stripped":
         text = text.strip()
-    return json.dumps({"command": text}).encode("ascii") + b"\n"
+    return f'{{"command": {quoted(text)}}}\n'.encode("ascii")
 
 
 def tell(job_id):

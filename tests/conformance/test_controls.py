@@ -34,7 +34,7 @@ FAULTS = {
     "an attempt already": "name",
     "local time": "time",
     "no escapes": "json",
-    "Latin-1": "json",
+    "half surrogates": "json",
     "stripped": "command",
     "tells a sentence": "id",
     "tells another id": "id",

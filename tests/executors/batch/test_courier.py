@@ -63,8 +63,16 @@ class FakeEngine:
         pass
 
 
+def claim(spool, ticket):
+    """Put the claim of a ticket where it belongs: without one a ticket is swept."""
+    job_id, attempt, stamp = ticket.split(".")
+    name = f"{stamp}.p5.{attempt}.{job_id}@web-1-abc.slurm_0.json"
+    os.close(spool.dir("processing").create(name))
+
+
 @pytest.fixture
 def tickets(spool):
+    claim(spool, TICKET)
     return Tickets(spool)
 
 
@@ -85,9 +93,8 @@ def begin(courier, tickets, spool):
     """Write the ticket of a claim and give its errand to the courier."""
 
     def begin(ticket=TICKET, special=False):
-        job_id, attempt, stamp = ticket.split(".")
-        claim = f"{stamp}.p5.{attempt}.{job_id}@web-1-abc.slurm_0.json"
-        os.close(spool.dir("processing").create(claim))
+        if ticket != TICKET:
+            claim(spool, ticket)
         tickets.write(ticket, {})
         order = Order(job_name(ticket), ["python"], "/dev/null", is_special=special)
         courier.submit(Errand(ticket, order, grace=5))

@@ -1,8 +1,8 @@
 """How fast spoolq hands commands to Dask, beside Dask alone: python -m tests.executors.dask.bench.
 
-The same commands on the same cluster, in turns: through a spool, and by `Client.map` of a function
-that runs them with subprocess; and through a spool by child processes, for comparison. What is
-printed are the medians of the turns.
+The same commands on the same cluster, in turns: by `Client.map` of a function that runs them with
+subprocess, by `Client.submit` of no more at a time than there are threads, and through a spool; and
+through a spool by child processes, for comparison. What is printed are the medians of the turns.
 """
 
 import argparse
@@ -30,6 +30,26 @@ def bare(cluster, jobs):
         begun = time.perf_counter()
         futures = client.map(_run, [COMMAND] * jobs, pure=False, batch_size=None)
         assert client.gather(futures) == [0] * jobs
+        return time.perf_counter() - begun
+
+
+def one_by_one(cluster, jobs, slots):
+    """Return the seconds that Dask alone takes, if no more is sent than there are threads."""
+    from distributed import Client, as_completed
+
+    with Client(cluster.address, set_as_default=False) as client:
+        begun = time.perf_counter()
+
+        def send():
+            return client.submit(_run, COMMAND, pure=False)
+
+        sent = as_completed([send() for _ in range(slots)], with_results=True, loop=client.loop)
+        left = jobs - slots
+        for _, code in sent:
+            assert code == 0
+            if left:
+                sent.add(send())
+                left -= 1
         return time.perf_counter() - begun
 
 
@@ -74,6 +94,7 @@ def main():
         dask = ["--executor", "dask", "-o", f"address={cluster.address}"]
         ways = {
             "Client.map alone": lambda: bare(cluster, asked.jobs),
+            "Client.submit alone": lambda: one_by_one(cluster, asked.jobs, int(slots)),
             "spoolq on Dask": lambda: through_a_spool(asked.jobs, *dask),
             "spoolq on this machine": lambda: through_a_spool(asked.jobs, "--count", slots),
         }

@@ -142,9 +142,10 @@ def test_a_key_may_be_typed_with_hyphens():
 def test_a_job_may_have_its_own_policy_and_timeout():
     settings = Settings(max_retries=3, backoff_base=2, timeout=60, backoff_jitter=0.5)
     plain = Job({"command": "true"})
-    own = Job({"command": "true", "max_retries": 0, "backoff_base": 0.5, "timeout": 1})
-    assert settings.policy(plain) == (3, 2, 86_400, 0.5)
-    assert settings.policy(own) == (0, 0.5, 86_400, 0.5)
+    fields = {"max_retries": 0, "backoff_base": 0.5, "timeout": 1, "dead_on": [1], "retry_on": [2]}
+    own = Job({"command": "true", **fields})
+    assert settings.policy(plain) == (3, 2, 86_400, 0.5, None, None)
+    assert settings.policy(own) == (0, 0.5, 86_400, 0.5, [1], [2])
     assert (settings.timeout_of(plain), settings.timeout_of(own)) == (60, 1)
 
 

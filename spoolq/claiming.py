@@ -27,6 +27,8 @@ from spoolq.text import shortened
 
 HOLD_OFF = 1.0  # seconds without claims after what the system refused
 
+_Slot = Tuple[int, int]  # the number of a slot of this worker, and the descriptor that locks it
+
 
 class Claiming:
     """The runs of one worker, and how they come about."""
@@ -72,11 +74,17 @@ class Claiming:
         self._agenda.refresh(settings)
         if not self.has_room() or self._spool.root.has(PAUSED):
             return False
-        while self.has_room() and may_claim():
-            found = self._agenda.take()
-            if found is None:
-                return True
-            self._claim(*found, settings)
+        slot: Optional[_Slot] = None  # locked for a claim that another worker was faster with
+        try:
+            while self.has_room() and may_claim():
+                found = self._agenda.take()
+                if found is None:
+                    return True
+                locked, slot = slot or self._free_slot(), None  # who has it lets it go, once
+                slot = self._claim(*found, locked, settings)
+        finally:
+            if slot is not None:
+                let_go(slot[1])
         return False
 
     def take_on(self, alive: Alive, settings: Settings, *, cancel: bool) -> None:
@@ -117,21 +125,27 @@ class Claiming:
         waited = claim.waiting(attempt=max(claim.attempt - 1, 0))
         return Run(claim, waited, job, created_at, slot, settings)
 
-    def _claim(self, filename: str, name: Name, settings: Settings) -> None:
-        number, slot = self._free_slot()
-        started = False
+    def _claim(self, filename: str, name: Name, slot: _Slot, settings: Settings) -> Optional[_Slot]:
+        """Claim a job and start its run; return the slot, still locked, if the job was gone.
+
+        Of several workers all but one lose each job, and to lock a slot costs more than to lose.
+        """
+        number, lock = slot
+        is_gone = started = False
         try:
             stamp = instants.to_stamp(self._clock())
             label = executors.slot_name(self._kind, number)
             claim = self._spool.claim(filename, name, stamp, self._lease.name, label)
+            is_gone = claim is None
             if claim is not None:
                 self.unsynced = True
-                started = self._start(claim, name, slot, settings)
+                started = self._start(claim, name, lock, settings)
         except PermissionError as error:  # this file alone: the others get their turn
             self._intake.put_off(filename, error)
         finally:
-            if not started:
-                let_go(slot)
+            if not (started or is_gone):
+                let_go(lock)
+        return slot if is_gone else None
 
     def _start(self, claim: Name, name: Name, slot: int, settings: Settings) -> bool:
         """Start the run of a claim; where that cannot be, put the file where it belongs."""
@@ -176,7 +190,7 @@ class Claiming:
         logs.tell(claim, "started", told)
         return True
 
-    def _free_slot(self) -> Tuple[int, int]:
+    def _free_slot(self) -> _Slot:
         """Return the number and the lock of a slot that nothing holds, not even a left daemon."""
         used = {claim.slot for claim in self.runs} | {c.slot for c in self._outcomes.claims()}
         number = 0

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from spoolq import logs
+from spoolq import claiming, logs
 from spoolq.fsio import Dir
 from spoolq.lease import Lease
 from spoolq.recovery import Recovery
@@ -134,6 +134,66 @@ def test_claims_are_synced_once_and_nothing_while_there_is_nothing_new(spool, cl
     steps = "enqueue a\nstart\nadvance 1.1\nend a 0\nadvance 10\nstarted a"
     replay(H(steps, config={"durability": "full"}), spool, clock)
     assert len(synced) == 1
+
+
+def test_a_slot_is_locked_once_for_all_claims_that_are_lost(spool, clock, monkeypatch):
+    locked, _ = slots_of(monkeypatch)
+    history = H("""
+        enqueue a
+        enqueue b
+        enqueue c
+        enqueue d
+        started a
+        other claims b
+        other claims c
+        end a 0
+        started a d
+        """)
+    replay(history, spool, clock)
+    assert len(locked) == 2
+
+
+@table(
+    when_nothing_else_is_due=H("""
+        enqueue a
+        enqueue b
+        started a
+        other claims b
+        end a 0
+        advance 0.5
+        see completed a.a1+0 | processing b.a1+0
+        """),
+    by_the_next_claim_that_fails=H("""
+        enqueue a
+        enqueue b
+        enqueue c
+        started a
+        other claims b
+        system full
+        end a 0
+        started a
+        see completed a.a1+0 | pending c.a0+0 | processing b.a1+0
+        """),
+)
+def test_a_slot_kept_after_a_lost_claim_is_let_go_once(history, spool, clock, monkeypatch):
+    locked, let_go = slots_of(monkeypatch)
+    replay(history, spool, clock)
+    assert len(locked) == 2
+    assert let_go == locked[1:]
+
+
+def slots_of(monkeypatch):
+    """Return two lists that grow: the slots that are locked, and those let go without a run."""
+    locked, let_go, real = [], [], Lease.take_slot
+
+    def take_slot(lease, slot):
+        descriptor = real(lease, slot)
+        locked.append(descriptor)
+        return descriptor
+
+    monkeypatch.setattr(Lease, "take_slot", take_slot)
+    monkeypatch.setattr(claiming, "let_go", lambda slot: (let_go.append(slot), os.close(slot)))
+    return locked, let_go
 
 
 def test_what_arrives_while_the_watch_begins_is_found(spool, clock):

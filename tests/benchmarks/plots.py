@@ -5,8 +5,8 @@ from typing import Any, Dict, List, Tuple
 
 from tests.benchmarks.targets import main_entry
 
-_OURS, _THEIRS, _OTHER = "#1f6fb2", "#9aa5ad", "#c7641b"
-_SETTINGS = {
+OURS, THEIRS, OTHER = "#1f6fb2", "#9aa5ad", "#c7641b"
+SETTINGS = {
     "svg.fonttype": "none",
     "svg.hashsalt": "spoolq",
     "font.size": 9,
@@ -57,7 +57,7 @@ def draw(parts: Dict[str, Any], directory: Path) -> List[str]:
     matplotlib.use("Agg")
     directory.mkdir(parents=True, exist_ok=True)
     written = []
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(SETTINGS):
         entry = main_entry(parts, "drain")
         if entry is not None:
             _bars(entry["figures"], directory / "drain.svg")
@@ -71,7 +71,8 @@ def draw(parts: Dict[str, Any], directory: Path) -> List[str]:
     return written
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Write a figure as SVG, the same bytes each time, and let it go."""
     import matplotlib.pyplot as plt
 
     figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
@@ -84,7 +85,7 @@ def _bars(drain: Dict[str, Any], path: Path) -> None:
     done = {name: one for name, one in drain["contenders"].items() if one.get("a_second")}
     names = sorted(done, key=lambda name: done[name]["a_second"])
     figure, axes = plt.subplots(figsize=(6.4, 0.6 + 0.27 * len(names)))
-    colours = {"ours": _OURS, "runner": _OTHER, "queue": _THEIRS}
+    colours = {"ours": OURS, "runner": OTHER, "queue": THEIRS}
     speeds = [done[name]["a_second"] for name in names]
     kinds = [done[name]["kind"] for name in names]
     bars = axes.barh(names, speeds, color=[colours[kind] for kind in kinds], height=0.7)
@@ -94,7 +95,7 @@ def _bars(drain: Dict[str, Any], path: Path) -> None:
     told = {"ours": "spoolq", "queue": "other queues", "runner": "keeps nothing"}
     patches = [plt.Rectangle((0, 0), 1, 1, color=colours[kind]) for kind in told]
     axes.legend(patches, told.values(), loc="lower right", frameon=True)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _curves(
@@ -104,7 +105,7 @@ def _curves(
 
     figure, axes = plt.subplots(figsize=(4.6, 2.6))
     xs = [point["x"] for point in points]
-    for (field, label), colour in zip(curves.items(), (_OURS, _OTHER)):
+    for (field, label), colour in zip(curves.items(), (OURS, OTHER)):
         axes.plot(xs, [point[field] for point in points], "o-", color=colour, label=label)
     if logarithmic:
         positive = [value for value in xs if value > 0]
@@ -115,4 +116,4 @@ def _curves(
     axes.set_xlabel(x)
     axes.set_ylabel(_UNITS[next(iter(curves))])
     axes.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)

@@ -36,7 +36,8 @@ def _workers(path: Path) -> None:
             label = f"{shards} spool{'s' if shards > 1 else ''}"
             axis.loglog(scenarios.WORKERS, rates, "o-", ms=3, color=colour, label=label)
         axis.axhline(1e8 / scenarios.A_DAY, color="black", lw=0.7, ls=":")
-        axis.annotate("$10^8$ a day", (1, 1e8 / scenarios.A_DAY * 1.15), fontsize=7)
+        where = (1000, 1e8 / scenarios.A_DAY * 1.1)
+        axis.annotate("$10^8$ a day", where, fontsize=7, ha="right")
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("workers of one slot, all together")
         axis.set_ylabel("jobs a second")
@@ -53,6 +54,7 @@ def _waits(path: Path) -> None:
         axis.semilogy(loads, [1e3 * wait for wait in most], "--", lw=0.9, color=colour)
     axis.set_xlabel("load, of what the host carries")
     axis.set_ylabel("ms until the command starts")
+    axis.set_ylim(top=200)
     axis.legend(frameon=False, fontsize=8, title="half of them; dashed: 99 of 100")
     save(figure, path)
 
@@ -97,6 +99,8 @@ def _nfs(path: Path) -> None:
         label = f"{workers} worker{'s' if workers > 1 else ''}"
         milliseconds = [trip * 1e3 for trip in scenarios.TRIPS]
         axis.loglog(milliseconds, rates, "o-", ms=3, color=colour, label=label)
+    axis.set_xticks(milliseconds, [f"{some:g}" for some in milliseconds], minor=False)
+    axis.set_xticks([], minor=True)
     axis.set_xlabel("ms of a round trip")
     axis.set_ylabel("jobs a second")
     axis.legend(frameon=False, fontsize=8)

@@ -118,7 +118,7 @@ class Worker:
         self.synced = 0  # and to be moved
         self.bell = env.event()
         self.known = WINDOW  # up to where it knows names: it has had its first look
-        self.next_look = TICK * (1 + number / case.workers)
+        self.next_look = self.between_looks() * (1 + number) / case.workers
         self.next_batch, self.is_syncing = 0.0, False
 
     def loop(self) -> Steps:
@@ -170,6 +170,12 @@ class Worker:
         self.known = self.seen + WINDOW
         yield from self.compute(self.costs.look * self.spool.waits())
         self.next_look = self.env.now + max(TICK, LOOK_SHARE * (self.env.now - began))
+
+    def between_looks(self) -> float:
+        """Return the seconds from look to look, where all cores are busy with looks and jobs."""
+        crew = self.case.workers / self.case.spools / self.case.cores
+        look = self.costs.look * self.spool.backlog
+        return max(TICK, LOOK_SHARE * look * max(crew, 1.0))
 
     def run(self) -> Steps:
         """Be the command."""

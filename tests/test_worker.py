@@ -137,7 +137,7 @@ def test_claims_are_synced_once_and_nothing_while_there_is_nothing_new(spool, cl
 
 
 def test_a_slot_is_locked_once_for_all_claims_that_are_lost(spool, clock, monkeypatch):
-    locked = slots_locked(monkeypatch)
+    locked, _ = slots_of(monkeypatch)
     history = H("""
         enqueue a
         enqueue b
@@ -153,10 +153,8 @@ def test_a_slot_is_locked_once_for_all_claims_that_are_lost(spool, clock, monkey
     assert len(locked) == 2
 
 
-def test_no_slot_stays_locked_where_every_claim_is_lost(spool, clock, monkeypatch):
-    locked, let_go = slots_locked(monkeypatch), []
-    monkeypatch.setattr(claiming, "let_go", lambda slot: (let_go.append(slot), os.close(slot)))
-    history = H("""
+@table(
+    when_nothing_else_is_due=H("""
         enqueue a
         enqueue b
         started a
@@ -164,16 +162,8 @@ def test_no_slot_stays_locked_where_every_claim_is_lost(spool, clock, monkeypatc
         end a 0
         advance 0.5
         see completed a.a1+0 | processing b.a1+0
-        """)
-    replay(history, spool, clock)
-    assert len(locked) == 2
-    assert let_go == locked[1:]
-
-
-def test_a_slot_that_was_kept_is_let_go_once_where_the_next_claim_fails(spool, clock, monkeypatch):
-    locked, let_go = slots_locked(monkeypatch), []
-    monkeypatch.setattr(claiming, "let_go", lambda slot: (let_go.append(slot), os.close(slot)))
-    history = H("""
+        """),
+    by_the_next_claim_that_fails=H("""
         enqueue a
         enqueue b
         enqueue c
@@ -183,15 +173,18 @@ def test_a_slot_that_was_kept_is_let_go_once_where_the_next_claim_fails(spool, c
         end a 0
         started a
         see completed a.a1+0 | pending c.a0+0 | processing b.a1+0
-        """)
+        """),
+)
+def test_a_slot_kept_after_a_lost_claim_is_let_go_once(history, spool, clock, monkeypatch):
+    locked, let_go = slots_of(monkeypatch)
     replay(history, spool, clock)
     assert len(locked) == 2
     assert let_go == locked[1:]
 
 
-def slots_locked(monkeypatch):
-    """Return a list that grows by each descriptor by which a slot is locked."""
-    locked, real = [], Lease.take_slot
+def slots_of(monkeypatch):
+    """Return two lists that grow: the slots that are locked, and those let go without a run."""
+    locked, let_go, real = [], [], Lease.take_slot
 
     def take_slot(lease, slot):
         descriptor = real(lease, slot)
@@ -199,7 +192,8 @@ def slots_locked(monkeypatch):
         return descriptor
 
     monkeypatch.setattr(Lease, "take_slot", take_slot)
-    return locked
+    monkeypatch.setattr(claiming, "let_go", lambda slot: (let_go.append(slot), os.close(slot)))
+    return locked, let_go
 
 
 def test_what_arrives_while_the_watch_begins_is_found(spool, clock):

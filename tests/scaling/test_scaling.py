@@ -1,16 +1,21 @@
 """The simulation is held to what was measured, and the page to what it was made from."""
 
 import json
+import os
 import random
 
 import pytest
 
 from tests.benchmarks.bench import Bench
-from tests.scaling import counts, others, report, scenarios, small, steps
+from tests.scaling import counts, others, small, steps
 from tests.scaling.rows import Rows, middle
-from tests.scaling.simulate import Case, simulate
+
+pytest.importorskip("simpy", reason="the simulation needs simpy, of the extra `test`")
+from tests.scaling import report, scenarios  # noqa: E402
+from tests.scaling.simulate import Case, simulate  # noqa: E402
 
 BOUND = 0.25  # of what was measured
+needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="it reads /proc")
 KINDS = {"measured", "derived", "fitted", "parameter", "by design", "cited", "to be measured"}
 
 
@@ -112,6 +117,7 @@ def test_every_cost_says_how_it_is_known(name):
 def test_what_was_measured_here_is_in_the_table():
     step = {name: middle(taken) for name, taken in scenarios.MEASURED["steps"].items() if taken}
     assert seconds("look") == pytest.approx(step["directory of 100000"]["look"], rel=0.1)
+    assert seconds("rename") == pytest.approx(step["directory of 1000"]["rename_into"], rel=0.1)
     herd = (step["herd of 8"]["cpu"] - step["herd of 1"]["cpu"]) / 7
     assert seconds("herd") == pytest.approx(herd, rel=0.1)
 
@@ -155,6 +161,7 @@ def test_a_table_that_is_nowhere_is_no_table():
 # --- measuring ------------------------------------------------------------------------------------
 
 
+@needs_proc
 def test_real_workers_and_producers_are_measured_and_kept_row_by_row(tmp_path):
     bench = Bench(str(tmp_path), "here", quick=True, rounds=1)
     rows = Rows(str(tmp_path / "rows.json"))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import entries, wait_until
+from tests.leftovers import is_alive
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_cancel_ends_a_run_whole(start, run_cli, jobs):
     pid = wait_until(lambda: run_cli("logs", job, check=False).stdout.strip(), "the command")
     run_cli("cancel", job)
     assert jobs()[job]["error"] == "cancelled"
-    assert not Path(f"/proc/{pid}").exists()
+    assert not is_alive(int(pid))
 
 
 def test_stop_now_gives_the_jobs_back(start, run_cli, spool):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CAMPAIGNS, NOT_ASKED_FOR, entries, wait_until
+from tests.leftovers import is_alive
 
 QUICK = ("-o", "poll=1s")
 campaign = pytest.mark.skipif(not CAMPAIGNS, reason=NOT_ASKED_FOR)
@@ -182,7 +183,7 @@ def test_a_cancelled_job_that_runs_is_ended_whole(on_slurm, enqueue, jobs, log, 
     assert jobs()[job]["state"] == "dead"
     assert jobs()[job]["error"] == "cancelled"
     assert "bye" in log(job)
-    assert not Path(f"/proc/{pid}").exists()
+    assert not is_alive(int(pid))
 
 
 @campaign

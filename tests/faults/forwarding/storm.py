@@ -54,6 +54,15 @@ os._exit(process.wait() & 255)
 """
 
 
+#: What a worker does at its start and each second, by one that runs nothing.
+_RECOVER = """\
+import sys
+from spoolq import control
+from spoolq.spool import SpoolDir
+control.recover_now(SpoolDir.open(sys.argv[1]), sweep=True)
+"""
+
+
 class _Storm:
     """A source, its targets, producers, forwarders and workers, of which one dies all the time."""
 
@@ -67,6 +76,7 @@ class _Storm:
         self.ssh = os.path.join(self.top, "ssh.py")
         with open(self.ssh, "w", encoding="ascii") as file:
             file.write(_BREAKING)
+        self.recovers = 0.3  # how often a worker recovers after a kill
         self.kills = 0
         self.held = 0  # claims that were on their way when their forwarder was killed
         self.ids: List[str] = []
@@ -126,8 +136,9 @@ class _Storm:
             forwarder.wait()
             self.kills += 1
             self.held += len(_ids(self.here, "processing"))
-            if self.chance.random() < 0.3:
-                self._run(self.here, "doctor", "--repair")  # which recovers as a worker does
+            if self.chance.random() < self.recovers:
+                words = [sys.executable, "-c", _RECOVER, self.here]
+                subprocess.run(words, env=self.environment, check=True, timeout=120)
                 self.bench.wrong += self.apart()
             forwarder = self.forward()
         forwarder.kill()
@@ -226,7 +237,8 @@ def _forget_what_is_on_its_way(bench: Bench) -> None:
     """Recovery takes what was on its way for runs of a lost worker, and lets them run here."""
     bench.place = bench.place.spoiled(_FORGETFUL)
     storm = _Storm(bench, 1, seed=5)
-    until = time.monotonic() + 60.0
+    storm.recovers = 1.0
+    until = time.monotonic() + 120.0
     while not bench.wrong and time.monotonic() < until:
         storm.blow(2.0, jobs=len(storm.ids) + 200)
 

@@ -127,7 +127,7 @@ class _Storm:
         """Enqueue, forward, recover and kill for some seconds, in which all jobs are enqueued."""
         until = time.monotonic() + seconds
         forwarder = self.forward()
-        while time.monotonic() < until or len(self.ids) < jobs:
+        while time.monotonic() < until or len(self.ids) < jobs or self.is_calm(until + 60.0):
             if len(self.ids) < jobs:
                 self.enqueue(min(self.chance.randrange(20, 200), jobs - len(self.ids)))
             self.let_it_work()
@@ -147,6 +147,10 @@ class _Storm:
         self.bench.count("claims left by them", self.held)
         self.bench.count("connections broken", self.broken())
 
+    def is_calm(self, until: float) -> bool:
+        """Say whether nothing worth the name has happened yet, as on a machine that is busy."""
+        return time.monotonic() < until and not (self.held and self.broken())
+
     def let_it_work(self) -> None:
         """Give a forwarder time: to begin, to break off and begin anew, or to be in the middle."""
         if self.chance.random() < 0.5:
@@ -155,7 +159,7 @@ class _Storm:
         until = time.monotonic() + 2.0
         while time.monotonic() < until and not _ids(self.here, "processing"):
             time.sleep(0.001)
-        time.sleep(self.chance.uniform(0.0, 0.03))
+        time.sleep(self.chance.uniform(0.0, 0.1))
 
     def broken(self) -> int:
         with open(os.path.join(self.top, "said.log"), encoding="utf-8", errors="replace") as file:

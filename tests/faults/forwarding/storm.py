@@ -71,7 +71,10 @@ class _Storm:
         self.top = bench.place.top
         self.environment = environment(self.top, bench.place.first)
         self.chance = random.Random(seed)
+        began = time.monotonic()
         self.here = self._make("here")
+        #: How long everything takes here, beside a machine that has nothing else to do.
+        self.slowness = max(1.0, (time.monotonic() - began) / 0.3)
         self.there = [self._make(f"there{n}") for n in range(targets)]
         self.ssh = os.path.join(self.top, "ssh.py")
         with open(self.ssh, "w", encoding="ascii") as file:
@@ -154,9 +157,9 @@ class _Storm:
     def let_it_work(self) -> None:
         """Give a forwarder time: to begin, to break off and begin anew, or to be in the middle."""
         if self.chance.random() < 0.5:
-            time.sleep(self.chance.uniform(0.05, 2.0))
+            time.sleep(self.chance.uniform(0.05, 2.0) * self.slowness)
             return
-        until = time.monotonic() + 2.0
+        until = time.monotonic() + 2.0 * self.slowness
         while time.monotonic() < until and not _ids(self.here, "processing"):
             time.sleep(0.001)
         time.sleep(self.chance.uniform(0.0, 0.1))

@@ -257,8 +257,9 @@ def test_workers_are_told_of_and_what_troubles_them(spool, clock, board):
     given.die(dead)
     board.look()
     found = board.scene()
+    heirs = "the next worker takes its jobs over"
     assert sorted(found.crew) == sorted(
-        [Crew(own.name, 0, 1, None, True), Crew(dead.name, 1, 1, None, False)]
+        [Crew(own.name, 0, 1, None, True), Crew(dead.name, 1, 1, None, False, heirs)]
     )
     assert found.warnings == (f"worker {own.name} is in trouble: disk full",)
     own.leave()

@@ -54,6 +54,15 @@ os._exit(process.wait() & 255)
 """
 
 
+#: What a worker does at its start and each second, by one that runs nothing.
+_RECOVER = """\
+import sys
+from spoolq import control
+from spoolq.spool import SpoolDir
+control.recover_now(SpoolDir.open(sys.argv[1]), sweep=True)
+"""
+
+
 class _Storm:
     """A source, its targets, producers, forwarders and workers, of which one dies all the time."""
 
@@ -62,11 +71,15 @@ class _Storm:
         self.top = bench.place.top
         self.environment = environment(self.top, bench.place.first)
         self.chance = random.Random(seed)
+        began = time.monotonic()
         self.here = self._make("here")
+        #: How long everything takes here, beside a machine that has nothing else to do.
+        self.slowness = max(1.0, (time.monotonic() - began) / 0.3)
         self.there = [self._make(f"there{n}") for n in range(targets)]
         self.ssh = os.path.join(self.top, "ssh.py")
         with open(self.ssh, "w", encoding="ascii") as file:
             file.write(_BREAKING)
+        self.recovers = 0.3  # how often a worker recovers after a kill
         self.kills = 0
         self.held = 0  # claims that were on their way when their forwarder was killed
         self.ids: List[str] = []
@@ -117,7 +130,7 @@ class _Storm:
         """Enqueue, forward, recover and kill for some seconds, in which all jobs are enqueued."""
         until = time.monotonic() + seconds
         forwarder = self.forward()
-        while time.monotonic() < until or len(self.ids) < jobs:
+        while time.monotonic() < until or len(self.ids) < jobs or self.is_calm(until + 60.0):
             if len(self.ids) < jobs:
                 self.enqueue(min(self.chance.randrange(20, 200), jobs - len(self.ids)))
             self.let_it_work()
@@ -126,8 +139,9 @@ class _Storm:
             forwarder.wait()
             self.kills += 1
             self.held += len(_ids(self.here, "processing"))
-            if self.chance.random() < 0.3:
-                self._run(self.here, "doctor", "--repair")  # which recovers as a worker does
+            if self.chance.random() < self.recovers:
+                words = [sys.executable, "-c", _RECOVER, self.here]
+                subprocess.run(words, env=self.environment, check=True, timeout=120)
                 self.bench.wrong += self.apart()
             forwarder = self.forward()
         forwarder.kill()
@@ -136,15 +150,19 @@ class _Storm:
         self.bench.count("claims left by them", self.held)
         self.bench.count("connections broken", self.broken())
 
+    def is_calm(self, until: float) -> bool:
+        """Say whether nothing worth the name has happened yet, as on a machine that is busy."""
+        return time.monotonic() < until and not (self.held and self.broken())
+
     def let_it_work(self) -> None:
         """Give a forwarder time: to begin, to break off and begin anew, or to be in the middle."""
         if self.chance.random() < 0.5:
-            time.sleep(self.chance.uniform(0.05, 2.0))
+            time.sleep(self.chance.uniform(0.05, 2.0) * self.slowness)
             return
-        until = time.monotonic() + 2.0
+        until = time.monotonic() + 2.0 * self.slowness
         while time.monotonic() < until and not _ids(self.here, "processing"):
             time.sleep(0.001)
-        time.sleep(self.chance.uniform(0.0, 0.03))
+        time.sleep(self.chance.uniform(0.0, 0.1))
 
     def broken(self) -> int:
         with open(os.path.join(self.top, "said.log"), encoding="utf-8", errors="replace") as file:
@@ -226,7 +244,8 @@ def _forget_what_is_on_its_way(bench: Bench) -> None:
     """Recovery takes what was on its way for runs of a lost worker, and lets them run here."""
     bench.place = bench.place.spoiled(_FORGETFUL)
     storm = _Storm(bench, 1, seed=5)
-    until = time.monotonic() + 60.0
+    storm.recovers = 1.0
+    until = time.monotonic() + 120.0
     while not bench.wrong and time.monotonic() < until:
         storm.blow(2.0, jobs=len(storm.ids) + 200)
 

@@ -69,8 +69,9 @@ def go_apart(module: str) -> None:
         return
     install(*PACKAGES, "sshfs", "openssh-sftp-server")
     os.environ[APART] = "1"
-    words = ["unshare", "--net", "--mount", "--propagation", "private", sys.executable, "-m"]
-    os.execvp("unshare", [*words, module, *sys.argv[1:]])
+    words = ["unshare", "--net", "--mount", "--propagation", "private", "--pid", "--mount-proc"]
+    words += ["--fork", "--kill-child"]  # no guest outlives it, not even one that stands still
+    os.execvp("unshare", [*words, sys.executable, "-m", module, *sys.argv[1:]])
 
 
 class Host:

@@ -54,6 +54,12 @@ def worker() -> None:
 @click.option(
     "--option", "-o", "given", multiple=True, metavar="KEY=VALUE", help="For it; repeatable."
 )
+@click.option(
+    "--preload",
+    multiple=True,
+    metavar="MODULE",
+    help="With --executor python: import it before the first call; repeatable.",
+)
 def start(
     count: Optional[int],
     drain: bool,
@@ -62,6 +68,7 @@ def start(
     log_format: str,
     kind: str,
     given: Sequence[str],
+    preload: Sequence[str],
 ) -> None:
     """Run jobs in the foreground until stopped.
 
@@ -72,6 +79,8 @@ def start(
     spoolq worker start --count 4
     spoolq worker start --drain      # do what there is, then leave
     """
+    if preload:
+        given = [*given, f"preload={','.join(preload)}"]
     with typed("--stop-within"):
         seconds = math.inf if stop_within is None else times.duration(stop_within)
     serving.serve(

@@ -121,6 +121,15 @@ def pidfd_open(pid: int) -> Optional[int]:
     return descriptor
 
 
+def adopt_orphans() -> None:
+    """Become the parent of what the descendants of this process leave behind, where that can be.
+
+    Source: prctl(2), PR_SET_CHILD_SUBREAPER.
+    """
+    if LINUX:
+        getattr(_c_library(), "prctl", lambda *_: None)(36, 1, 0, 0, 0)
+
+
 # --- files ----------------------------------------------------------------------------------------
 
 _libc: Any = None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -318,6 +319,7 @@ def test_a_call_is_shown_as_a_call(made, run_cli):
         assert "shop:send('a\\x1b[2Jb', copies=2)" in shown
         assert "spoolq.call" not in shown
         assert "\x1b" not in shown
+    assert re.search(r"returned +\[", run_cli("show", view.id).stdout)
 
 
 def test_a_copy_of_a_call_is_a_call(made, front, run_cli, shop):

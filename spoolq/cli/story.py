@@ -73,7 +73,8 @@ def _what(view: JobView) -> List[Row]:
     """Return what runs, and how."""
     assert view.job is not None
     fields = view.job.fields
-    rows: List[Row] = [("command", Cell.styled(tables.command_line(view), "bold"))]
+    label = "command" if view.job.call is None else "call"
+    rows: List[Row] = [(label, Cell.styled(tables.command_line(view), "bold"))]
     if "name" in fields:
         rows.append(("name", escape(str(fields["name"]))))
     if "cwd" in fields:
@@ -126,6 +127,8 @@ def _attempts(view: JobView, now: datetime) -> List[Row]:
     if len(told) < len(history):
         rows.append(("...", f"{len(history) - len(told)} earlier ones; --json has them all"))
     rows += [(_which(run), _run(run, now)) for run in told]
+    if "result" in view.last_run:
+        rows.append(("returned", _on_one_line(escape(json.dumps(view.last_run["result"])))))
     if view.state == "processing" and view.name is not None:
         worker = Cell.styled(f"by {view.name.worker}", "dim")
         since = f"{times.short(view.name.at, now)}  {tables.when(view, now)}  "

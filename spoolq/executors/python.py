@@ -131,7 +131,7 @@ class _WarmRun:
 
     def wait(self) -> int:
         while self.poll() is None:
-            select.select([self._warm.socket], [], [])
+            _wait_for(self._warm.socket, None)
         code = self.poll()
         assert code is not None
         return code
@@ -231,7 +231,7 @@ class Nursery:
             warm = self._idle.pop()
             warm.hear()
             if not warm.pid and not warm.is_gone:
-                select.select([warm.socket], [], [], _MOMENT)
+                _wait_for(warm.socket, _MOMENT)
                 warm.hear()
             if not warm.pid and not warm.is_gone:  # its zygote is busy, or imports anew
                 self._idle.insert(0, warm)
@@ -297,8 +297,7 @@ class Nursery:
         heard = b""
         deadline = time.monotonic() + _PATIENCE
         while not heard.endswith(b"\n"):
-            ready, _, _ = select.select([self._control], [], [], deadline - time.monotonic())
-            if not ready:
+            if not _wait_for(self._control, deadline - time.monotonic()):
                 raise SpoolqError(
                     f"to import {', '.join(modules)} takes longer than {_PATIENCE:g} s",
                     hint="preload less",
@@ -312,6 +311,13 @@ class Nursery:
             raise BadInput(
                 said, hint="it is imported from the directory that the worker is started in"
             )
+
+
+def _wait_for(source: socket.socket, seconds: Optional[float]) -> bool:
+    """Wait until there is something to hear; False if there was nothing within these seconds."""
+    poll = select.poll()  # where select stops at a thousand descriptors
+    poll.register(source, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else max(seconds, 0.0) * 1000))
 
 
 def _is_of_python(name: bytes) -> bool:

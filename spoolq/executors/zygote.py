@@ -44,6 +44,7 @@ def main(arguments: List[str]) -> int:
         control.sendall(f"failed {refusal}\n".encode("utf-8", "replace"))
         return 1
     sys.argv = [call.__file__]
+    platform.prepare()
     gc.collect()
     gc.freeze()  # what all children share stays shared
     control.sendall(b"ready\n")
@@ -129,6 +130,7 @@ class _Child:
 
     def __init__(self, own: socket.socket, runs: int) -> None:
         os.setsid()
+        platform.adopt_orphans()  # so that a daemon of a call is seen to be left
         self._own = own
         self._pid = os.getpid()
         self._runs = runs
@@ -175,9 +177,12 @@ class _Child:
         """Undo what belonged to the run; the slot's lock last, and before its end is told."""
         os.fchdir(self._directory)
         os.umask(self._mask)
-        if os.environb != self._environment:
-            os.environb.clear()
-            os.environb.update(self._environment)
+        now = dict(os.environb)
+        for name in now.keys() - self._environment.keys():
+            del os.environb[name]
+        for name, value in self._environment.items():
+            if now.get(name) != value:
+                os.environb[name] = value
         os.dup2(self._null, 1)
         os.dup2(self._null, 2)
         os.close(descriptors[1])
@@ -185,7 +190,7 @@ class _Child:
     def _is_as_it_was(self) -> bool:
         """Say whether the call has left nothing behind that would be part of the next one.
 
-        A thread, a child or a timer would act in the next run's name, and end with it.
+        A thread, a process or a timer would act in the next run's name, and end with it.
         """
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:

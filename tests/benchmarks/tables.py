@@ -97,6 +97,27 @@ def drain(figures: Figures) -> Lines:
     ]
 
 
+def calls(figures: Figures) -> Lines:
+    """Return who made how many calls a second, and how often rq's rate that is."""
+    ordered = sorted(figures["contenders"].items(), key=lambda item: -item[1]["a_second"])
+    rivals = [*ordered[0][1]["to"]]
+    rows = [
+        [
+            name,
+            short(one["a_second"]),
+            *(short(one["to"][rival]) for rival in rivals),
+            f"{one['calls']:,}",
+            one["keeps"],
+        ]
+        for name, one in ordered
+    ]
+    lines = table(
+        ["", "calls a second", *(f"to {name}" for name in rivals), "calls", "keeps"], rows
+    )
+    left_out = [f"- {name} was left out: {why}." for name, why in figures["left_out"].items()]
+    return [*lines, "", *left_out] if left_out else lines
+
+
 def enqueue(figures: Figures) -> Lines:
     """Return what it costs to get jobs in."""
     jobs = f"{figures['jobs']:,}"
@@ -252,6 +273,7 @@ def micro(figures: Figures) -> Lines:
 
 TABLES: Dict[str, Callable[[Figures], Lines]] = {
     "drain": drain,
+    "calls": calls,
     "limit": limit,
     "enqueue": enqueue,
     "latency": latency,

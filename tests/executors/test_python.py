@@ -60,6 +60,9 @@ def leave_daemon_thread():
 def leave_process():
     subprocess.Popen(["sleep", "1000"])
     who()
+def leave_daemon(path):
+    subprocess.run(["sh", "-c", f"sleep 1000 >/dev/null 2>&1 & echo $! >{path}"])
+    who()
 def leave_dead_process():
     os.spawnlp(os.P_NOWAIT, "true", "true")
     os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
@@ -321,6 +324,19 @@ def test_a_process_that_is_not_as_it_was_makes_no_other_call(shop, target):
     left = shop.pid(target)
     assert shop.pid() != left
     wait_until(lambda: not is_alive(left), "the end of the process")
+
+
+def test_a_daemon_that_a_call_has_left_does_not_end_with_a_later_one(shop, tmp_path):
+    left = shop.pid("leave_daemon", str(tmp_path / "daemon"))
+    daemon = int((tmp_path / "daemon").read_text())
+    try:
+        run = shop.start("stay", str(tmp_path / "pid"))
+        assert read_when_there(tmp_path / "pid") != [str(left)]
+        shop.executor.cancel(run.claim, "cancelled")
+        shop.await_end(run)
+        assert is_alive(daemon)
+    finally:
+        os.kill(daemon, signal.SIGKILL)
 
 
 def test_a_process_whose_children_have_ended_goes_on(shop):

@@ -172,10 +172,16 @@ def _code_of(leaving: SystemExit) -> int:
 
 def tell(error: BaseException) -> None:
     """Write a traceback to stderr, from the function on: how it came to be called says nothing."""
+    import importlib
     import traceback
 
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None:
+        place = trace.tb_frame.f_code.co_filename
+        if place not in (__file__, importlib.__file__) and not place.startswith(
+            "<frozen importlib"
+        ):
+            break
         trace = trace.tb_next
     traceback.print_exception(type(error), error, trace)
 

@@ -33,6 +33,6 @@ def of(job_id: str, state: str, job: Optional[Job], problem: Optional[InvalidJob
         lines = [line for line in output.splitlines() if line.strip()]
         said = f": {lines[-1]}" if lines and "exit_code" in last else ""
         raise JobFailed(
-            f"{job_id} failed ({what}){said}", output=output, hint="spoolq show has all"
+            f"{job_id} failed ({what}){said}", output=output, hint=f"spoolq show {job_id}"
         )
     raise Busy(f"{job_id} has not ended: it is {state}", hint="wait for it, or ask again later")

@@ -78,6 +78,7 @@ def start(
     \b
     spoolq worker start --count 4
     spoolq worker start --drain      # do what there is, then leave
+    spoolq worker start --executor python --preload shop    # calls of Python, in warm processes
     """
     if preload:
         given = [*given, f"preload={','.join(preload)}"]

@@ -57,7 +57,10 @@ def make(context: Context, options: Mapping[str, str]) -> PythonExecutor:
     runs = options.get("runs", "1000")
     if not re.fullmatch(r"[1-9]\d{0,8}", runs, re.ASCII):
         raise BadInput(f"-o runs={runs}: a whole number from 1 on is wanted", hint="-o runs=1000")
-    return PythonExecutor(context, modules, int(runs))
+    executor = PythonExecutor(context, modules, int(runs))
+    imported = f", with {', '.join(modules)} imported" if modules else ""
+    logger.info("calls of Python go to warm processes%s", imported)
+    return executor
 
 
 class PythonExecutor(LocalExecutor):

@@ -15,6 +15,7 @@ from tests.benchmarks import fill
 from tests.benchmarks.bench import (
     SPOOLQ,
     Bench,
+    Miscount,
     demand_exactly,
     median,
     ratio_of_pairs,
@@ -66,7 +67,7 @@ RQ = [
     )
     for said, worker, at_most in (
         ("its default", "rq.worker.Worker", 500),
-        ("SimpleWorker", "rq.worker.SimpleWorker", 2000),
+        ("SimpleWorker", "rq.worker.SimpleWorker", 500),
     )
 ]
 
@@ -102,20 +103,29 @@ def measure(bench: Bench) -> Dict[str, Any]:
             left_out[rival.name] = problem
         else:
             contenders.append(rival)
-    rates: Dict[str, List[float]] = {contender.name: [] for contender in contenders}
+    rows: List[Dict[str, float]] = []
+    miscounted: Dict[str, List[str]] = {}
     for number in range(bench.rounds):
+        rows.append({})
         for contender in rotated(contenders, number):
-            rate = once(bench, contender, min(calls, contender.at_most))
+            try:
+                rate = once(bench, contender, min(calls, contender.at_most))
+            except (Miscount, TimeoutError) as error:
+                if contender.kind == "ours":
+                    raise
+                say(f"  {contender.name}: {error}")
+                miscounted.setdefault(contender.name, []).append(str(error))
+                continue
             say(f"  {number + 1}: {contender.name}: {rate:.0f} calls a second")
-            rates[contender.name].append(rate)
+            rows[-1][contender.name] = rate
     return {
         "contenders": {
             contender.name: {
                 "calls": min(calls, contender.at_most),
                 "keeps": contender.keeps,
-                "a_second": median(rates[contender.name]),
-                "rounds_a_second": rates[contender.name],
-                "to": {rival.name: _to(rival.name, contender.name, rates) for rival in RQ},
+                **_rates(contender.name, rows),
+                "to": {rival.name: _to(rival.name, contender.name, rows) for rival in RQ},
+                "miscounted": miscounted.get(contender.name, []),
             }
             for contender in contenders
         },
@@ -123,5 +133,13 @@ def measure(bench: Bench) -> Dict[str, Any]:
     }
 
 
-def _to(base: str, name: str, rates: Dict[str, List[float]]) -> Any:
-    return ratio_of_pairs(rates[name], rates[base]) if base in rates else None
+def _rates(name: str, rows: List[Dict[str, float]]) -> Dict[str, Any]:
+    rates = [row[name] for row in rows if name in row]
+    return {"a_second": median(rates) if rates else None, "rounds_a_second": rates}
+
+
+def _to(base: str, name: str, rows: List[Dict[str, float]]) -> Any:
+    both = [row for row in rows if base in row and name in row]
+    if not both:
+        return None
+    return ratio_of_pairs([row[name] for row in both], [row[base] for row in both])

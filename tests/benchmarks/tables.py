@@ -99,7 +99,7 @@ def drain(figures: Figures) -> Lines:
 
 def calls(figures: Figures) -> Lines:
     """Return who made how many calls a second, and how often rq's rate that is."""
-    ordered = sorted(figures["contenders"].items(), key=lambda item: -item[1]["a_second"])
+    ordered = sorted(figures["contenders"].items(), key=lambda item: -(item[1]["a_second"] or 0))
     rivals = [*ordered[0][1]["to"]]
     rows = [
         [
@@ -114,8 +114,14 @@ def calls(figures: Figures) -> Lines:
     lines = table(
         ["", "calls a second", *(f"to {name}" for name in rivals), "calls", "keeps"], rows
     )
-    left_out = [f"- {name} was left out: {why}." for name, why in figures["left_out"].items()]
-    return [*lines, "", *left_out] if left_out else lines
+    notes = [f"- {name} was left out: {why}." for name, why in figures["left_out"].items()]
+    notes += [
+        f"- {name} did not make each call once in {len(one['miscounted'])} rounds, which are left "
+        f"out: {'; '.join(sorted(set(one['miscounted'])))}."
+        for name, one in ordered
+        if one["miscounted"]
+    ]
+    return [*lines, "", *notes] if notes else lines
 
 
 def enqueue(figures: Figures) -> Lines:

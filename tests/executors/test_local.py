@@ -46,7 +46,11 @@ class Bench:
         return LocalExecutor(context, spawn)
 
     def run(self, command, settings=None, **fields):
-        """Make a run, in a slot that nothing holds."""
+        """Make a run of a command."""
+        return self.run_of({"command": command, **fields}, settings)
+
+    def run_of(self, fields, settings=None):
+        """Make a run of a job, in a slot that nothing holds."""
         number = 0
         while True:
             slot = self.lease.take_slot(str(number))
@@ -56,7 +60,7 @@ class Bench:
         stamp = instants.to_stamp(instants.now())
         waited = names.Name(stamp, 5, 0, names.new_id())
         claim = names.Name(stamp, 5, 1, waited.id, self.lease.name, str(number))
-        job = Job({"command": command, **fields})
+        job = Job(fields)
         settings = config.read(config.write(settings or {}))[0]
         return Run(claim, waited, job, instants.now(), slot, settings)
 

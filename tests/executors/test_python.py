@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from spoolq import Spool, config, instants, lease, names, platform, targets
+from spoolq import Spool, instants, lease, names, platform, targets
 from spoolq.errors import BadInput
-from spoolq.executors import Context, Run, python
-from spoolq.job import Job
+from spoolq.executors import Context, python
 from tests.conftest import REPOSITORY, wait_until
 from tests.executors.test_local import Bench
 from tests.leftovers import is_alive
@@ -114,21 +113,11 @@ class Shop(Bench):
         return python.make(context, self._options)
 
     def run(self, target, *args, settings=None, **fields):
-        number = 0
-        while True:
-            slot = self.lease.take_slot(str(number))
-            if slot is not None:
-                break
-            number += 1
-        stamp = instants.to_stamp(instants.now())
-        waited = names.Name(stamp, 5, 0, names.new_id())
-        claim = names.Name(stamp, 5, 1, waited.id, self.lease.name, str(number))
         target = target if ":" in target else f"wares:{target}"
-        call = {"target": target, "args": [*args], "kwargs": {}}
-        job = Job({"command": targets.command(), "call": call, **fields})
-        self.spool.dir("processing").write(str(claim), job.to_bytes(), sync=False)
-        settings = config.read(config.write(settings or {}))[0]
-        return Run(claim, waited, job, instants.now(), slot, settings)
+        call = {"target": target, "args": [*args]}
+        run = self.run_of({"command": targets.command(), "call": call, **fields}, settings)
+        self.spool.dir("processing").write(str(run.claim), run.job.to_bytes(), sync=False)
+        return run
 
     def start(self, target, *args, **fields):
         run = self.run(target, *args, **fields)

@@ -18,7 +18,7 @@ import time
 from datetime import datetime
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Union
 
-from spoolq import config, instants, lease, names, strictjson, targets, views
+from spoolq import callables, config, instants, lease, names, strictjson, views
 from spoolq.errors import InvalidJob, InvalidSetting
 from spoolq.fields import CHECKED_WHOLE, require_known
 from spoolq.fsio import write_all
@@ -138,13 +138,13 @@ class Spool:
         of_task = target.job if isinstance(target, Task) else {}
         fields = {**of_task, **(_job or {})}
         require_known(fields, but=("command", "call"))
-        call = {"target": targets.name_of(target), "args": [*args], "kwargs": kwargs}
-        targets.check(call)  # before anything is copied, or runs
+        call = {"target": callables.name_of(target), "args": [*args], "kwargs": kwargs}
+        callables.check(call)  # before anything is copied, or runs
         # To call it again would bring the same: what it returned cannot be kept.
         made = {
-            "dead_on": [targets.NOT_PLAIN],
+            "dead_on": [callables.NOT_PLAIN],
             **fields,
-            "command": targets.command(),
+            "command": callables.command(),
             "call": call,
         }
         testing = _testing()

@@ -19,7 +19,7 @@ import sys
 from datetime import datetime, timedelta
 from typing import Any, Callable, Dict, Mapping, Optional, Union
 
-from spoolq import config, instants, targets, wishes
+from spoolq import callables, config, instants, wishes
 from spoolq.errors import InvalidJob
 from spoolq.job import MAX_FILE, TEMPFAIL, Job
 from spoolq.processes import COOKIE
@@ -106,7 +106,7 @@ def perform(environment: Mapping[str, str]) -> int:
         return asked.code
     except _NotKept as error:
         _say(f"what {call['target']} returned cannot be kept: {error}")
-        return targets.NOT_PLAIN
+        return callables.NOT_PLAIN
     except BaseException as error:
         tell(error)
         return 1
@@ -143,7 +143,7 @@ def as_json(value: Any) -> bytes:
     Raises:
         InvalidJob: JSON would not bring it back as it is, or it is too long.
     """
-    targets.require_plain(value, ("result",))
+    callables.require_plain(value, ("result",))
     data = json.dumps({"result": value}, ensure_ascii=False).encode("utf-8")
     if len(data) > wishes.MOST_RESULT:
         too_long = f"is {len(data)} bytes of JSON, and {wishes.MOST_RESULT} are kept"

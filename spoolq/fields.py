@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any, Callable, Container, Dict, Iterable, Mapping, NamedTuple
 
-from spoolq import instants, names, platform, targets
+from spoolq import callables, instants, names, platform
 from spoolq.errors import InvalidJob
 from spoolq.text import closest
 
@@ -263,15 +263,15 @@ FIELDS: Dict[str, Field] = {
         "what it needs while it runs, by name and amount, for executors that know of it",
     ),
     "call": Field(
-        targets.check,
+        callables.check,
         {
             "type": "object",
             "required": ["target"],
             "properties": {
                 "target": {
                     "type": "string",
-                    "maxLength": targets.LONGEST,
-                    "pattern": f"^{targets.PATTERN}$",
+                    "maxLength": callables.LONGEST,
+                    "pattern": f"^{callables.PATTERN}$",
                 },
                 "args": {"type": "array"},
                 "kwargs": {"type": "object"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from spoolq import instants, strictjson, targets
+from spoolq import callables, instants, strictjson
 from spoolq.errors import InvalidJob
 from spoolq.fields import FIELDS, check
 from spoolq.text import closest
@@ -91,7 +91,7 @@ class Job:
     @property
     def call(self) -> Optional[Fields]:
         """The call of Python that its command makes, or None: the command is what runs."""
-        return self.fields.get("call") if targets.makes_call(self.command) else None
+        return self.fields.get("call") if callables.makes_call(self.command) else None
 
     @property
     def typed(self) -> str:
@@ -106,7 +106,7 @@ class Job:
     def line(self) -> str:
         """What runs, in a line: the command as it is, or the call that it makes."""
         if self.call is not None:
-            return targets.spelled(self.call)
+            return callables.spelled(self.call)
         return self.command if isinstance(self.command, str) else " ".join(self.command)
 
     @property

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable, Dict, Mapping, Optional, Protocol
 
-from spoolq import fields, targets
+from spoolq import callables, fields
 
 
 class _Spool(Protocol):
@@ -31,7 +31,7 @@ class Task:
         """
         name = getattr(function, "__qualname__", "<nothing>")
         if "<" in name:
-            targets.name_of(function)  # refuses it
+            callables.name_of(function)  # refuses it
         fields.require_known(job, but=("command", "call"))
         fields.check({"command": "true", **job})
         functools.update_wrapper(self, function)

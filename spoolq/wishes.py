@@ -15,7 +15,7 @@ import re
 from datetime import datetime
 from typing import Any, Dict, Mapping, NamedTuple, Optional
 
-from spoolq import instants, lease, strictjson, targets
+from spoolq import callables, instants, lease, strictjson
 from spoolq.errors import InvalidJob
 from spoolq.fsio import Dir
 from spoolq.names import Name
@@ -66,7 +66,7 @@ def take_result(directory: Dir, claim: Name) -> Dict[str, Any]:
         directory.tidy(name)
         _, told = strictjson.parse_object(data)
         value = told["result"]
-        targets.require_plain(value, (_RESULT,))
+        callables.require_plain(value, (_RESULT,))
     except (OSError, InvalidJob, KeyError):
         return {}
     return {_RESULT: value}

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from spoolq import Spool, call, instants, targets, wishes
+from spoolq import Spool, call, callables, instants, wishes
 from spoolq.errors import Busy, InvalidJob, JobFailed, NotFound, WrongState
 from tests.conftest import environment, wait_until
 
@@ -186,7 +186,7 @@ def test_a_call_may_leave_with_an_exit_code(made, code, state):
 )
 def test_a_result_that_cannot_be_kept_fails_the_job_at_once(made, target, args, words):
     view = made(target, *args)
-    assert (view.state, view.last_run["exit_code"]) == ("dead", targets.NOT_PLAIN)
+    assert (view.state, view.last_run["exit_code"]) == ("dead", callables.NOT_PLAIN)
     assert len(view.job.history) == 1
     with pytest.raises(JobFailed, match=words):
         view.result()

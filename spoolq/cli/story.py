@@ -11,7 +11,7 @@ import os
 from datetime import datetime
 from typing import Any, List, Optional, Sequence, Tuple
 
-from spoolq import api, instants, job, logs, names, spans, targets
+from spoolq import api, callables, instants, job, logs, names, spans
 from spoolq.cli import columns, render, tables, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.render import escape
@@ -86,7 +86,7 @@ def _what(view: JobView) -> List[Row]:
         needs = (f"{name}={amount:g}" for name, amount in fields["needs"].items())
         rows.append(("needs", escape(", ".join(needs))))
     for key, label in _CODES:
-        is_usual = view.job.call is not None and fields.get(key) == [targets.NOT_PLAIN]
+        is_usual = view.job.call is not None and fields.get(key) == [callables.NOT_PLAIN]
         if key in fields and not is_usual:
             rows.append((label, ", ".join(map(str, fields[key]))))
     if "timeout" in fields:

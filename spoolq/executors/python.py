@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Any, Dict, List, Mapping, Optional
 
-from spoolq import platform, processes, targets
+from spoolq import callables, platform, processes
 from spoolq.errors import BadInput, SpoolqError
 from spoolq.executors import Context, spawning, zygote
 from spoolq.executors.local import LocalExecutor
@@ -154,7 +154,7 @@ class Nursery:
         self._environment = dict(context.environment)
         self._words = [sys.executable, "-m", "spoolq.executors.zygote"]
         self._arguments = [str(runs), *modules]
-        self._command = targets.command()
+        self._command = callables.command()
         self._home = os.getcwd()
         self._inherited = {os.fsencode(k): os.fsencode(v) for k, v in self._environment.items()}
         self._idle: List[_Warm] = []  # born or not

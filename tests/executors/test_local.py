@@ -224,10 +224,10 @@ def test_a_worker_stays_where_it_is_whatever_directory_its_commands_run_in(bench
 def test_a_command_inherits_its_slots_lock_and_nothing_else(bench):
     run = bench.start(["ls", "-l", "/proc/self/fd"])
     bench.await_end(run)
-    targets = [line.rsplit(" -> ", 1)[1] for line in bench.log(run).splitlines() if "->" in line]
+    callables = [line.rsplit(" -> ", 1)[1] for line in bench.log(run).splitlines() if "->" in line]
     log = os.path.join(bench.spool.dir("logs").path, str(logs.log_name(run.claim)))
     lock = os.path.join(bench.lease.dir.path, f"{run.claim.slot}.lock")
-    others = [target for target in targets if not target.startswith("/proc/")]
+    others = [target for target in callables if not target.startswith("/proc/")]
     assert sorted(others) == sorted(["/dev/null", log, log, lock])
 
 

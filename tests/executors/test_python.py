@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spoolq import Spool, instants, lease, names, platform, targets
+from spoolq import Spool, callables, instants, lease, names, platform
 from spoolq.errors import BadInput
 from spoolq.executors import Context, python
 from tests.conftest import REPOSITORY, wait_until
@@ -115,7 +115,7 @@ class Shop(Bench):
     def run(self, target, *args, settings=None, **fields):
         target = target if ":" in target else f"wares:{target}"
         call = {"target": target, "args": [*args]}
-        run = self.run_of({"command": targets.command(), "call": call, **fields}, settings)
+        run = self.run_of({"command": callables.command(), "call": call, **fields}, settings)
         self.spool.dir("processing").write(str(run.claim), run.job.to_bytes(), sync=False)
         return run
 

@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from spoolq import targets
+from spoolq import callables
 from spoolq.errors import InvalidJob
 from spoolq.job import Job
 
@@ -71,7 +71,7 @@ dedent.__module__ = "textwrap"
     ],
 )
 def test_what_json_brings_back_may_be_an_argument(value):
-    targets.check({"target": "a:b", "args": [value], "kwargs": {"x": value}})
+    callables.check({"target": "a:b", "args": [value], "kwargs": {"x": value}})
     assert json.loads(json.dumps(value)) == value
 
 
@@ -97,13 +97,13 @@ def test_what_json_brings_back_may_be_an_argument(value):
 )
 def test_what_would_come_back_as_something_else_is_refused(value, words):
     with pytest.raises(InvalidJob, match=words) as refused:
-        targets.check({"target": "a:b", "args": [0, {"in": value}]})
+        callables.check({"target": "a:b", "args": [0, {"in": value}]})
     assert refused.value.field.startswith("call.args[1].in")
 
 
 @pytest.mark.parametrize("target", ["a:b", "a.b.c:d", "_a.B9:C.d", "shop.mail:send"])
 def test_a_function_is_named_by_module_and_name(target):
-    targets.check({"target": target})
+    callables.check({"target": target})
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_function_is_named_by_module_and_name(target):
 )
 def test_what_is_no_call_is_refused(call):
     with pytest.raises(InvalidJob) as refused:
-        targets.check(call)
+        callables.check(call)
     assert refused.value.field.startswith("call")
 
 
@@ -136,7 +136,7 @@ def test_what_is_no_call_is_refused(call):
     ],
 )
 def test_a_function_is_found_by_its_name(function, name):
-    assert targets.name_of(function) == name
+    assert callables.name_of(function) == name
 
 
 @pytest.mark.parametrize(
@@ -152,13 +152,13 @@ def test_a_function_is_found_by_its_name(function, name):
 )
 def test_a_function_that_no_worker_could_find_is_refused(function, words):
     with pytest.raises(InvalidJob, match=words):
-        targets.name_of(function)
+        callables.name_of(function)
 
 
 def test_a_function_of_the_program_itself_is_refused(monkeypatch):
     monkeypatch.setattr(outer, "__module__", "__main__")
     with pytest.raises(InvalidJob, match="which a worker cannot import") as refused:
-        targets.name_of(outer)
+        callables.name_of(outer)
     assert refused.value.hint == "move it into a module"
 
 

@@ -13,13 +13,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from datetime import datetime
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Union
 
-from spoolq import config, instants, lease, names, roster, strictjson, views
+from spoolq import callables, config, instants, lease, names, roster, strictjson, views
 from spoolq.errors import InvalidJob, InvalidSetting
-from spoolq.fields import CHECKED_WHOLE, FIELDS
+from spoolq.fields import CHECKED_WHOLE, require_known
 from spoolq.fsio import write_all
 from spoolq.glance import Remembered
 from spoolq.job import Job
@@ -27,7 +28,7 @@ from spoolq.layout import STATES
 from spoolq.names import Name
 from spoolq.roster import WorkerView
 from spoolq.spool import SpoolDir
-from spoolq.text import closest
+from spoolq.tasks import Task
 from spoolq.views import JobView
 
 Command = Union[str, Sequence[str]]
@@ -50,13 +51,27 @@ class Spool:
             NoSpool: there is none, and `create` is False.
         """
         self.path = os.path.abspath(path or config.default_spool(os.getcwd()))
-        missing = not os.path.isdir(os.path.join(self.path, "pending"))
-        self.dir = SpoolDir.create(self.path) if create and missing else SpoolDir.open(self.path)
+        self._create = create
+        self._dir: Optional[SpoolDir] = None
+        if _testing() is None:  # a test needs no spool, until it does more than to enqueue calls
+            self._dir = self._open()
         self._config = Remembered(
             lambda: config.read(self.dir.config_bytes())[0],
             lambda: self.dir.root.stat(config.FILE),
             time.monotonic,
         )
+
+    @property
+    def dir(self) -> SpoolDir:
+        """The spool's directories."""
+        if self._dir is None:
+            self._dir = self._open()
+        return self._dir
+
+    def _open(self) -> SpoolDir:
+        missing = not os.path.isdir(os.path.join(self.path, "pending"))
+        make = self._create and missing
+        return SpoolDir.create(self.path) if make else SpoolDir.open(self.path)
 
     def __repr__(self) -> str:
         return f"Spool({self.path!r})"
@@ -69,7 +84,8 @@ class Spool:
 
     def close(self) -> None:
         """Let the spool's directories go."""
-        self.dir.close()
+        if self._dir is not None:
+            self._dir.close()
 
     @property
     def settings(self) -> config.Settings:
@@ -96,12 +112,44 @@ class Spool:
             StorageFull, StorageFailed: it was not enqueued.
             OutcomeUnknown: it was, but the last sync failed.
         """
-        for name in fields:
-            if name not in FIELDS:
-                meant = closest(name, FIELDS)
-                hint = f"; did you mean {meant!r}?" if meant else ""
-                raise TypeError(f"a job has no field {name!r}{hint}")
+        require_known(fields)
         return self.enqueue_many([{**fields, "command": command}])[0]
+
+    def enqueue_call(
+        self,
+        target: Union[str, Task, Callable[..., Any]],
+        /,
+        *args: Any,
+        _job: Optional[Mapping[str, Any]] = None,
+        **kwargs: Any,
+    ) -> str:
+        """Enqueue a call of a Python function and return the job's id, as `enqueue` does.
+
+        Args:
+            target: "package.module:function", or the function itself, which has to be found by its
+                name. A text is not looked up here: the worker need not have what this program has.
+            args, kwargs: what it is called with: text, numbers, booleans, None, and lists and dicts
+                of them. What JSON would bring back as something else is refused.
+            _job: fields of the job, such as `{"max_retries": 5, "timeout": 60}`.
+
+        Raises:
+            InvalidJob: the target or an argument is wrong; `field` says which.
+            TypeError, IdTaken, StorageFull, StorageFailed, OutcomeUnknown: as `enqueue`.
+        """
+        of_task = target.job if isinstance(target, Task) else {}
+        fields = {**of_task, **(_job or {})}
+        require_known(fields, but=("command", "call"))
+        call = {"target": callables.name_of(target), "args": [*args], "kwargs": kwargs}
+        callables.check(call)  # before anything is copied, or runs
+        # To call it again would bring the same: what it returned cannot be kept.
+        made = {
+            "dead_on": [callables.NOT_PLAIN],
+            **fields,
+            "command": callables.command(),
+            "call": call,
+        }
+        testing = _testing()
+        return self.enqueue_many([made])[0] if testing is None else testing.take(made)
 
     def enqueue_many(self, jobs: Iterable[Union[str, Mapping[str, Any]]]) -> List[str]:
         """Enqueue many jobs with shared syncs and return their ids in order.
@@ -223,6 +271,29 @@ class Spool:
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_POLL)
 
+    def result(self, job_id: str, timeout: Optional[float] = None) -> Any:
+        """Wait for a call of Python and return what it has returned.
+
+        Args:
+            timeout: seconds to wait, 0 not at all; None: as long as it takes.
+
+        Raises:
+            Busy: it has not ended within `timeout`.
+            JobFailed: it is dead; `output` is what it printed last, the traceback for instance.
+            NotFound, Ambiguous: as `get`.
+            WrongState: it is no call.
+        """
+        testing = _testing()
+        if testing is not None and self._dir is None:
+            return testing.result(job_id)
+        view = self.get(job_id)
+        if view.job is not None and view.job.call is not None:
+            try:
+                view = self.wait([view.id], timeout)[0]
+            except TimeoutError:
+                view = self.get(view.id)
+        return view.result()
+
     # --- act --------------------------------------------------------------------------------------
 
     def cancel(self, job_id: str, timeout: Optional[float] = None) -> JobView:
@@ -251,6 +322,12 @@ class Spool:
         from spoolq import control
 
         control.retry(self.dir, views.resolve(self.dir, job_id))
+
+
+def _testing() -> Any:
+    """Return the testing that is on in this context; who has not imported it has none."""
+    testing = sys.modules.get("spoolq.testing")
+    return None if testing is None else testing.current()
 
 
 def _prepare(fields: Dict[str, Any], after: str) -> tuple[Name, bytes]:

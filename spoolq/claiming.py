@@ -200,9 +200,7 @@ class Claiming:
             raise
         self.runs[claim] = run
         attempts = 1 + settings.policy(job).max_retries
-        line = job.command if isinstance(job.command, str) else " ".join(job.command)
-        line = shortened(line, 200)
-        told = f"{claim.id} attempt {claim.attempt} of {attempts}: {line}"
+        told = f"{claim.id} attempt {claim.attempt} of {attempts}: {shortened(job.line, 200)}"
         logs.tell(claim, "started", told)
         return True
 

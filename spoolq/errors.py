@@ -10,6 +10,7 @@
     |-- Ambiguous              a short id fits several jobs
     |-- IdTaken                the id is in use
     |-- WrongState             the job is not in a state that allows this
+    |-- JobFailed              the job whose result was asked for is dead
     |-- WrongFormat            the spool is of a format that this spoolq does not know
     |-- UnsafeSpool            others may write where commands come from
     |-- Busy                   try again: somebody else is at it, or a limit is reached
@@ -99,6 +100,14 @@ class IdTaken(SpoolqError):
 
 class WrongState(SpoolqError):
     """The job is not in a state in which this can be done."""
+
+
+class JobFailed(SpoolqError):
+    """The job whose result was asked for is dead; `output` is what it printed last."""
+
+    def __init__(self, message: str, *, output: str, hint: Optional[str] = None) -> None:
+        super().__init__(message, hint=hint)
+        self.output = output
 
 
 class WrongFormat(SpoolqError):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Callable, Dict, Mapping, NamedTuple
+from typing import Any, Callable, Container, Dict, Iterable, Mapping, NamedTuple
 
-from spoolq import instants, names, platform
+from spoolq import callables, instants, names, platform
 from spoolq.errors import InvalidJob
 from spoolq.text import closest
 
@@ -262,6 +262,23 @@ FIELDS: Dict[str, Field] = {
         },
         "what it needs while it runs, by name and amount, for executors that know of it",
     ),
+    "call": Field(
+        callables.check,
+        {
+            "type": "object",
+            "required": ["target"],
+            "properties": {
+                "target": {
+                    "type": "string",
+                    "maxLength": callables.LONGEST,
+                    "pattern": f"^{callables.PATTERN}$",
+                },
+                "args": {"type": "array"},
+                "kwargs": {"type": "object"},
+            },
+        },
+        "the function of Python that `python -m spoolq.call` calls, and its arguments",
+    ),
     "created_at": Field(_check_rfc3339, _RFC, "when it was enqueued; the file's mtime if absent"),
     "history": Field(
         _check_history,
@@ -283,6 +300,7 @@ FIELDS: Dict[str, Field] = {
                     "error": {"type": "string"},
                     "output": {"type": "string"},
                     "forwarded_to": {"type": "string"},
+                    "result": {},
                 },
             },
         },
@@ -292,6 +310,19 @@ FIELDS: Dict[str, Field] = {
 
 #: Fields whose check leaves nothing in them unseen; in others there may be what JSON cannot say.
 CHECKED_WHOLE = FIELDS.keys() - {"history"}
+
+
+def require_known(fields: Iterable[str], but: Container[str] = ()) -> None:
+    """Refuse names that no field has.
+
+    Raises:
+        TypeError: there is no such field, or it is one of `but`, which are not given here.
+    """
+    for name in fields:
+        if name not in FIELDS or name in but:
+            meant = closest(name, (known for known in FIELDS if known not in but))
+            hint = f"; did you mean {meant!r}?" if meant else ""
+            raise TypeError(f"a job has no field {name!r}{hint}")
 
 
 def check(fields: Mapping[str, Any]) -> None:

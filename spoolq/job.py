@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from spoolq import instants, strictjson
+from spoolq import callables, instants, strictjson
 from spoolq.errors import InvalidJob
 from spoolq.fields import FIELDS, check
 from spoolq.text import closest
@@ -89,13 +89,25 @@ class Job:
         return command
 
     @property
+    def call(self) -> Optional[Fields]:
+        """The call of Python that its command makes, or None: the command is what runs."""
+        return self.fields.get("call") if callables.makes_call(self.command) else None
+
+    @property
     def typed(self) -> str:
-        """The command as it could be typed into a shell."""
-        if isinstance(self.command, str):
-            return self.command
+        """The command as it could be typed into a shell, or the call that it makes."""
+        if self.call is not None or isinstance(self.command, str):
+            return self.line
         from shlex import quote
 
         return " ".join(map(quote, self.command))
+
+    @property
+    def line(self) -> str:
+        """What runs, in a line: the command as it is, or the call that it makes."""
+        if self.call is not None:
+            return callables.spelled(self.call)
+        return self.command if isinstance(self.command, str) else " ".join(self.command)
 
     @property
     def priority(self) -> int:

@@ -292,7 +292,10 @@ class Outcomes:
         judge(entry, ended.run.job)
         if ended.error == INTERRUPTED:
             entry["not_before"] = instants.stamp_to_rfc3339(ended.run.waited.stamp)
-        elif not succeeded(entry):
+        elif succeeded(entry):
+            if ended.run.job.call is not None:
+                entry.update(wishes.take_result(self._lease.dir, claim))
+        else:
             if ended.error is None:
                 wished = wishes.retry_at(self._lease.dir, claim, ended.finished_at)
                 if wished is not None:

@@ -108,8 +108,7 @@ def uptime() -> float:
 
 def elapsed() -> float:
     """Return seconds on a clock that nobody sets, and that counts sleep where the system can."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
+    return uptime() or time.monotonic()
 
 
 def pidfd_open(pid: int) -> Optional[int]:
@@ -118,16 +117,24 @@ def pidfd_open(pid: int) -> Optional[int]:
     None where the system or this Python has none: the caller lets a thread wait instead.
     """
     opener = getattr(os, "pidfd_open", None)
-    if opener is None:
-        return None
     try:
-        descriptor: int = opener(pid)
+        descriptor: Optional[int] = None if opener is None else opener(pid)
     except OSError:
         return None
     return descriptor
 
 
+def adopt_orphans() -> None:
+    """Become the parent of what the descendants of this process leave behind, where that can be.
+
+    Source: prctl(2), PR_SET_CHILD_SUBREAPER.
+    """
+    if LINUX:
+        getattr(_c_library(), "prctl", lambda *_: None)(36, 1, 0, 0, 0)
+
+
 # --- files ----------------------------------------------------------------------------------------
+
 
 _libc: Any = None
 
@@ -162,9 +169,7 @@ def rename_noreplace(
     if WINDOWS:
         os.rename(source, target)  # never replaces, by its definition there
         return True
-    if not LINUX:
-        return False
-    call = getattr(_c_library(), "renameat2", None)
+    call = getattr(_c_library(), "renameat2", None) if LINUX else None
     if call is None:
         return False
     failed = call(

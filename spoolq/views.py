@@ -11,7 +11,7 @@ import os
 from datetime import datetime
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from spoolq import config, instants, names, wishes
+from spoolq import config, instants, names, results, wishes
 from spoolq.config import Settings
 from spoolq.errors import Ambiguous, BadInput, InvalidJob, InvalidSetting, NotFound
 from spoolq.fsio import Dir
@@ -80,6 +80,14 @@ class JobView(NamedTuple):
         if self.problem is not None:
             return str(self.problem)
         return went_wrong(self.last_run)
+
+    def result(self) -> Any:
+        """Return what the job's call of Python has returned.
+
+        Raises:
+            Busy, JobFailed, WrongState: as `Spool.result`.
+        """
+        return results.of(self.id, self.state, self.job, self.problem)
 
     def as_dict(self) -> Dict[str, Any]:
         """Return everything as JSON has it: the file's fields and what its name and place say."""

@@ -1,9 +1,10 @@
-"""What a running command tells its worker by files: how far it is, and when it wants a retry.
+"""What a running command tells its worker by files: how far it is, when to retry, its result.
 
     workers/W/<slot>.<claim time>.progress      42 halfway there
     workers/W/<slot>.<claim time>.retry         90, or 2026-11-24T18:00:00+01:00
+    workers/W/<slot>.<claim time>.result        {"result": [1, 2]}, of a call of Python alone
 
-The command finds both paths in its environment, and makes the files if it has something to say.
+The command finds the paths in its environment, and makes the files if it has something to say.
 Whatever else is in them, or in their place, says nothing: no command is trusted with more.
 """
 
@@ -14,18 +15,19 @@ import re
 from datetime import datetime
 from typing import Any, Dict, Mapping, NamedTuple, Optional
 
-from spoolq import instants, lease
+from spoolq import callables, instants, lease, strictjson
 from spoolq.errors import InvalidJob
 from spoolq.fsio import Dir
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
 from spoolq.text import printable
 
-RETRY_AFTER, PROGRESS = "SPOOLQ_RETRY_AFTER", "SPOOLQ_PROGRESS"
-_RETRY, _FAR = "retry", "progress"
+RETRY_AFTER, PROGRESS, RESULT = "SPOOLQ_RETRY_AFTER", "SPOOLQ_PROGRESS", "SPOOLQ_RESULT"
+_RETRY, _FAR, _RESULT = "retry", "progress", "result"
+MOST_RESULT = 64 * 1024  #: bytes of what a call returns, as JSON
 _LONGEST = 256
 _LONGEST_WAIT = 366 * 86_400.0
-_NAME = re.compile(r"\w{1,16}\.(\d{8}T\d{12}Z)\.(?:retry|progress)", re.ASCII)
+_NAME = re.compile(r"\w{1,16}\.(\d{8}T\d{12}Z)\.(?:retry|progress|result)", re.ASCII)
 _PROGRESS = re.compile(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*%?(?:\s+(\S.*?))?\s*", re.ASCII | re.DOTALL)
 
 
@@ -47,6 +49,27 @@ def variables(claim: Name, spool_path: str) -> Mapping[str, str]:
     """Return where a run's command may say what it wishes."""
     base = os.path.join(spool_path, "workers", claim.worker or "", f"{claim.slot}.{claim.stamp}")
     return {RETRY_AFTER: f"{base}.{_RETRY}", PROGRESS: f"{base}.{_FAR}"}
+
+
+def result_path(claim: Name, spool_path: str) -> str:
+    """Return where a call leaves what it has returned."""
+    return os.path.join(
+        spool_path, "workers", claim.worker or "", f"{claim.slot}.{claim.stamp}.{_RESULT}"
+    )
+
+
+def take_result(directory: Dir, claim: Name) -> Dict[str, Any]:
+    """Return what a call has returned as {"result": value}, {} where it left none; once."""
+    name = f"{claim.slot}.{claim.stamp}.{_RESULT}"
+    try:
+        data, _ = directory.read(name, MOST_RESULT)
+        directory.tidy(name)
+        _, told = strictjson.parse_object(data)
+        value = told["result"]
+        callables.require_plain(value, (_RESULT,))
+    except (OSError, InvalidJob, KeyError):
+        return {}
+    return {_RESULT: value}
 
 
 def is_left(entry: str, running: Mapping[Name, Any]) -> bool:

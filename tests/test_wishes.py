@@ -88,8 +88,23 @@ def test_what_is_no_file_asks_for_nothing(told, spool, clock):
 
 
 def test_the_wishes_of_runs_that_are_over_are_left_ones(told):
-    entries = {os.path.basename(path) for path in told.paths.values()}
+    paths = [*told.paths.values(), wishes.result_path(told.claim, "/s")]
+    entries = {os.path.basename(path) for path in paths}
     assert not any(wishes.is_left(entry, {told.claim: None}) for entry in entries)
     assert all(wishes.is_left(entry, {}) for entry in entries)
     others = ("lock", "worker.json", "0.lock", "0.outcome", "stop", "cancel.a")
     assert not any(wishes.is_left(entry, {}) for entry in others)
+
+
+def test_a_result_is_taken_once_and_by_nothing_but_a_file(told, spool):
+    path = wishes.result_path(told.claim, spool.path)
+    assert wishes.take_result(told.own.dir, told.claim) == {}
+    with open(path, "w") as file:
+        file.write('{"result": [null], "more": 1}')
+    assert wishes.take_result(told.own.dir, told.claim) == {"result": [None]}
+    assert wishes.take_result(told.own.dir, told.claim) == {}
+    os.symlink("/etc/hostname", path)
+    assert wishes.take_result(told.own.dir, told.claim) == {}
+    os.unlink(path)
+    os.mkfifo(path)
+    assert wishes.take_result(told.own.dir, told.claim) == {}

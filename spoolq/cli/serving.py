@@ -63,9 +63,10 @@ def serve(
     bell.rings_on_signals()
     watcher = Watcher(spool.dir.dir("pending").path, bell.ring, bell.tell)
     card: Dict[str, Any] = {"started_at": instants.to_rfc3339(instants.now())}
-    if kind == executors.LOCAL or count is not None:
+    here = getattr(factory, "HERE", False)
+    if here or count is not None:
         card["count"] = count or 1
-    if kind != executors.LOCAL:
+    if not here:
         card["executor"] = {"name": kind, **factory.identity(options)}
     shared = spool.dir.is_shared
     own = lease.Lease.start(spool.dir, card, renews=settings.lease if shared else 0)
@@ -107,7 +108,7 @@ def serve(
             pace=PACE,
             guard=guard or Unneeded(),
         )
-        told = f"{executor.capacity()} at a time" if kind == executors.LOCAL else f"by {kind}"
+        told = f"{executor.capacity()} at a time" if here else f"by {kind}"
         logs.logger.info("worker %s on %s: %s", own.name, spool.path, told)
         stops.go_to(working)
         tell(notify.READY)

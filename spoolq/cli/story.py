@@ -11,7 +11,7 @@ import os
 from datetime import datetime
 from typing import Any, List, Optional, Sequence, Tuple
 
-from spoolq import api, errands, instants, job, logs, names, spans
+from spoolq import api, callables, errands, instants, job, logs, names, spans
 from spoolq.cli import columns, render, tables, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.render import escape
@@ -73,7 +73,8 @@ def _what(view: JobView) -> List[Row]:
     """Return what runs, and how."""
     assert view.job is not None
     fields = view.job.fields
-    rows: List[Row] = [("command", Cell.styled(tables.command_line(view), "bold"))]
+    label = "command" if view.job.call is None else "call"
+    rows: List[Row] = [(label, Cell.styled(tables.command_line(view), "bold"))]
     if "name" in fields:
         rows.append(("name", escape(str(fields["name"]))))
     if "cwd" in fields:
@@ -85,7 +86,8 @@ def _what(view: JobView) -> List[Row]:
         needs = (f"{name}={amount:g}" for name, amount in fields["needs"].items())
         rows.append(("needs", escape(", ".join(needs))))
     for key, label in _CODES:
-        if key in fields:
+        is_usual = view.job.call is not None and fields.get(key) == [callables.NOT_PLAIN]
+        if key in fields and not is_usual:
             rows.append((label, ", ".join(map(str, fields[key]))))
     if "timeout" in fields:
         rows.append(("timeout", f"{spans.length(fields['timeout'])} for an attempt"))
@@ -126,6 +128,8 @@ def _attempts(view: JobView, now: datetime) -> List[Row]:
     if len(told) < len(history):
         rows.append(("...", f"{len(history) - len(told)} earlier ones; --json has them all"))
     rows += [(_which(run), _run(run, now)) for run in told]
+    if "result" in view.last_run:
+        rows.append(("returned", _on_one_line(escape(json.dumps(view.last_run["result"])))))
     if view.state == "processing" and view.name is not None and view.name.mark is None:
         worker = Cell.styled(f"by {view.name.worker}", "dim")
         since = f"{times.short(view.name.at, now)}  {tables.when(view, now)}  "

@@ -57,6 +57,12 @@ def worker() -> None:
 @click.option("--address", metavar="URL", help="dask: where its scheduler is; as -o address=URL.")
 @click.option("--scheduler-file", metavar="FILE", help="dask: the file that says so.")
 @click.option("--local", metavar="N", help="dask: a cluster of N processes of this machine.")
+@click.option(
+    "--preload",
+    multiple=True,
+    metavar="MODULE",
+    help="With --executor python: import it before the first call; repeatable.",
+)
 def start(
     count: Optional[int],
     drain: bool,
@@ -65,6 +71,7 @@ def start(
     log_format: str,
     kind: str,
     given: Sequence[str],
+    preload: Sequence[str],
     **places: Optional[str],
 ) -> None:
     """Run jobs in the foreground until stopped.
@@ -75,7 +82,10 @@ def start(
     \b
     spoolq worker start --count 4
     spoolq worker start --drain      # do what there is, then leave
+    spoolq worker start --executor python --preload shop    # calls of Python, in warm processes
     """
+    if preload:
+        given = [*given, f"preload={','.join(preload)}"]
     with typed("--stop-within"):
         seconds = math.inf if stop_within is None else times.duration(stop_within)
     serving.serve(

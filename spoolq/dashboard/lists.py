@@ -134,5 +134,7 @@ def _text(view: JobView) -> str:
         return view.id.lower()
     fields = view.job.fields
     command = view.job.command
-    words = [command] if isinstance(command, str) else command
+    words = [command] if isinstance(command, str) else [*command]
+    if view.job.call is not None:
+        words.append(view.job.line)
     return "\n".join([view.id, *words, fields.get("name", ""), *fields.get("tags", [])]).lower()

@@ -133,6 +133,10 @@ class Factory(Protocol):
     #: The options of `worker start -o`, each with its meaning for people.
     OPTIONS: Mapping[str, str]
 
+    #: Whether all its runs are processes of this machine with the marks of local ones, so that
+    #: recovery finds what is left of them; False where it is not said.
+    HERE: bool
+
     def identity(self, options: Mapping[str, str]) -> Dict[str, str]:
         """Return what tells this executor from others of its kind: where its engine is."""
 

@@ -25,6 +25,8 @@ def words(run: Run) -> List[str]:
 def variables(run: Run, spool_path: str) -> Dict[str, str]:
     """Return what a command finds in its environment besides its worker's."""
     claim = run.claim
+    is_call = run.job.call is not None
+    result = {wishes.RESULT: wishes.result_path(claim, spool_path)} if is_call else {}
     return {
         **run.job.fields.get("env", {}),
         "SPOOLQ_JOB_ID": claim.id,
@@ -33,6 +35,7 @@ def variables(run: Run, spool_path: str) -> Dict[str, str]:
         "SPOOLQ_WORKER": claim.worker or "",
         COOKIE: str(claim),
         **wishes.variables(claim, spool_path),
+        **result,
     }
 
 

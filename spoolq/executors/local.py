@@ -28,6 +28,7 @@ class _Child:
     ) -> None:
         self.run = run
         self.process = process
+        self.shared: Optional[spawning.Shared] = getattr(process, "shared", None)
         self.log = log
         self.lock = lock  # device and inode of the slot's; asked early: a disk may fail later
         self.pidfd: Optional[int] = None
@@ -36,6 +37,7 @@ class _Child:
         self.error: Optional[str] = None
 
 
+HERE = True
 OPTIONS: Dict[str, str] = {}
 
 
@@ -99,8 +101,9 @@ class LocalExecutor:
             self._stillborn.append(Ended(run, self._clock(), exit_code=code, error=reason))
             return
         child = self._children[run.claim] = _Child(run, process, log, (info.st_dev, info.st_ino))
+        started = platform.uptime() if child.shared is None else child.shared.started
         try:
-            lease.write_slot(run.slot, str(run.claim), process.pid, platform.uptime(), self._boot)
+            lease.write_slot(run.slot, str(run.claim), process.pid, started, self._boot)
         except OSError as error:  # the run is known by its other two marks still
             logs.logger.warning("%s: its process is not noted: %s", run.claim.id, error.strerror)
         timeout = run.settings.timeout_of(run.job)
@@ -188,7 +191,8 @@ class LocalExecutor:
 
     def _watch(self, child: _Child) -> None:
         claim = child.run.claim
-        pidfd = platform.pidfd_open(child.process.pid)
+        shared = child.shared
+        pidfd = platform.pidfd_open(child.process.pid) if shared is None else shared.descriptor()
         if pidfd is None:
             threading.Thread(target=self._wait_for, args=(child,), daemon=True).start()
             return
@@ -223,6 +227,8 @@ class LocalExecutor:
         del self._children[child.run.claim]
         self._rang.discard(child.run.claim)
         self._silence(child)
+        if child.shared is not None:
+            child.shared.release()
         logs.close_log(self._logs, logs.log_name(child.run.claim), child.log)
         by_itself = child.ending is None or not child.ending.has_begun()
         return Ended(

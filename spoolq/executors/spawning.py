@@ -36,6 +36,20 @@ class Process(Protocol):
         """Wait for its end and return as `poll` does."""
 
 
+class Shared(Process, Protocol):
+    """A process that makes one run after another, and has been given one."""
+
+    @property
+    def started(self) -> float:
+        """When the process began, in seconds since the kernel's start."""
+
+    def descriptor(self) -> int:
+        """Return a new descriptor that becomes readable at the end of the run."""
+
+    def release(self) -> None:
+        """Let the process go on to another run: the end of this one has been told."""
+
+
 def start(
     words: List[str],
     environment: Dict[Any, Any],

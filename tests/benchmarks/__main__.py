@@ -31,6 +31,7 @@ from tests.benchmarks.bench import Bench, rounded, say
 
 PARTS = (
     "drain",
+    "calls",
     "limit",
     "enqueue",
     "latency",

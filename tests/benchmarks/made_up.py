@@ -53,6 +53,25 @@ FIGURES = {
             "first queue": "not asked for",
         },
     },
+    "calls": {
+        "contenders": {
+            "spoolq, full": {
+                "calls": 4000,
+                "keeps": "all",
+                "a_second": 1000.0,
+                "to": {"rq worker-pool -n 2 (its default)": 12.5},
+                "miscounted": [],
+            },
+            "rq worker-pool -n 2 (its default)": {
+                "calls": 500,
+                "keeps": "some",
+                "a_second": None,
+                "to": {"rq worker-pool -n 2 (its default)": None},
+                "miscounted": ["499 runs of 500 jobs"],
+            },
+        },
+        "left_out": {"rq worker-pool -n 2 (SimpleWorker)": "not installed: rq"},
+    },
     "enqueue": {
         "jobs": 10_000,
         "enqueue_many_a_second": 12_000.0,

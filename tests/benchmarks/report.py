@@ -44,6 +44,17 @@ _PARTS: Dict[str, List[str]] = {
         "queue before it runs.",
         "The last column is what is left to run after a kill -9 of everything.",
     ],
+    "calls": [
+        "Calls of Python",
+        "A call adds a byte to a file, in two processes: of `worker start --executor python "
+        "--preload`, and of rq's own pool of two workers.",
+        "All calls are enqueued first; the time is from the start of the worker until all were "
+        "made, imports included.",
+        "Redis appends and syncs each write (`appendonly yes`, `appendfsync always`); no result is "
+        "kept by either.",
+        "rq's default forks a process for each call, `SimpleWorker` makes it in the worker itself, "
+        "which a crash takes along.",
+    ],
     "limit": [
         "How near to xargs one loop can come",
         "A loop of Python that starts the same jobs two at a time, waits for them, and computes so "

@@ -155,8 +155,11 @@ def huey(queue: str, kind: str) -> Ready:
     return ready
 
 
-def rq(worker: str) -> Ready:
-    """Return how rq gets ready: its own pool of two workers of a class."""
+def rq(worker: str, function: str = "shell") -> Ready:
+    """Return how rq gets ready: its own pool of two workers of a class.
+
+    Each of the commands is what a function of `tasks` is called with.
+    """
 
     @contextlib.contextmanager
     def ready(place: str, commands: List[str]) -> Iterator[Start]:
@@ -164,7 +167,7 @@ def rq(worker: str) -> Ready:
         put = (
             "import redis, rq\n"
             f"queue = rq.Queue(connection=redis.Redis.from_url({url!r}))\n"
-            "queue.enqueue_many([queue.prepare_data(tasks.shell, args=(line,), result_ttl=0)"
+            f"queue.enqueue_many([queue.prepare_data(tasks.{function}, args=(line,), result_ttl=0)"
             " for line in commands])"
         )
         with _redis(place) as start:

@@ -97,6 +97,33 @@ def drain(figures: Figures) -> Lines:
     ]
 
 
+def calls(figures: Figures) -> Lines:
+    """Return who made how many calls a second, and how often rq's rate that is."""
+    ordered = sorted(figures["contenders"].items(), key=lambda item: -(item[1]["a_second"] or 0))
+    rivals = [*ordered[0][1]["to"]]
+    rows = [
+        [
+            name,
+            short(one["a_second"]),
+            *(short(one["to"][rival]) for rival in rivals),
+            f"{one['calls']:,}",
+            one["keeps"],
+        ]
+        for name, one in ordered
+    ]
+    lines = table(
+        ["", "calls a second", *(f"to {name}" for name in rivals), "calls", "keeps"], rows
+    )
+    notes = [f"- {name} was left out: {why}." for name, why in figures["left_out"].items()]
+    notes += [
+        f"- {name} did not make each call once in {len(one['miscounted'])} rounds, which are left "
+        f"out: {'; '.join(sorted(set(one['miscounted'])))}."
+        for name, one in ordered
+        if one["miscounted"]
+    ]
+    return [*lines, "", *notes] if notes else lines
+
+
 def enqueue(figures: Figures) -> Lines:
     """Return what it costs to get jobs in."""
     jobs = f"{figures['jobs']:,}"
@@ -252,6 +279,7 @@ def micro(figures: Figures) -> Lines:
 
 TABLES: Dict[str, Callable[[Figures], Lines]] = {
     "drain": drain,
+    "calls": calls,
     "limit": limit,
     "enqueue": enqueue,
     "latency": latency,

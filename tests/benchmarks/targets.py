@@ -93,6 +93,12 @@ TARGETS: List[Target] = [
         for durability in ("full", "none")
     ],
     Target(
+        "calls",
+        "calls a second to rq worker-pool (its default), `full`",
+        10,
+        lambda f: f["contenders"]["spoolq, full"]["to"].get("rq worker-pool -n 2 (its default)"),
+    ),
+    Target(
         "enqueue",
         "`enqueue_many`",
         10_000,

@@ -103,6 +103,18 @@ def test_hostile_text_of_a_job_is_shown_as_text(visitor, spool, clock, text):
             assert " ".join(text.split()) in text_of(page), path
 
 
+def test_a_call_and_what_it_returned_are_shown_as_text(visitor, spool, clock):
+    call = {"target": "shop.mail:send", "args": HOSTILE, "kwargs": dict.fromkeys(HOSTILE, 1)}
+    name = given.named(clock, "call", attempt=1)
+    fields = {"command": ["python3", "-m", "spoolq.call"], "call": call}
+    history = [ended(clock, result=HOSTILE)]
+    given.write(spool, "completed", str(name), json.dumps({**fields, "history": history}))
+    for page in (visitor.page("/job/call"), visitor.page("/jobs/completed")):
+        allowed(page)
+        assert "shop.mail:send(" in text_of(page)
+    assert "Returned" in text_of(visitor.page("/job/call"))
+
+
 def test_hostile_file_names_are_shown_as_text(visitor, spool, clock):
     raw = os.fsencode(spool.path)
     for name in (

@@ -46,7 +46,11 @@ class Bench:
         return LocalExecutor(context, spawn)
 
     def run(self, command, settings=None, **fields):
-        """Make a run, in a slot that nothing holds."""
+        """Make a run of a command."""
+        return self.run_of({"command": command, **fields}, settings)
+
+    def run_of(self, fields, settings=None):
+        """Make a run of a job, in a slot that nothing holds."""
         number = 0
         while True:
             slot = self.lease.take_slot(str(number))
@@ -56,7 +60,7 @@ class Bench:
         stamp = instants.to_stamp(instants.now())
         waited = names.Name(stamp, 5, 0, names.new_id())
         claim = names.Name(stamp, 5, 1, waited.id, self.lease.name, str(number))
-        job = Job({"command": command, **fields})
+        job = Job(fields)
         settings = config.read(config.write(settings or {}))[0]
         return Run(claim, waited, job, instants.now(), slot, settings)
 
@@ -220,10 +224,10 @@ def test_a_worker_stays_where_it_is_whatever_directory_its_commands_run_in(bench
 def test_a_command_inherits_its_slots_lock_and_nothing_else(bench):
     run = bench.start(["ls", "-l", "/proc/self/fd"])
     bench.await_end(run)
-    targets = [line.rsplit(" -> ", 1)[1] for line in bench.log(run).splitlines() if "->" in line]
+    callables = [line.rsplit(" -> ", 1)[1] for line in bench.log(run).splitlines() if "->" in line]
     log = os.path.join(bench.spool.dir("logs").path, str(logs.log_name(run.claim)))
     lock = os.path.join(bench.lease.dir.path, f"{run.claim.slot}.lock")
-    others = [target for target in targets if not target.startswith("/proc/")]
+    others = [target for target in callables if not target.startswith("/proc/")]
     assert sorted(others) == sorted(["/dev/null", log, log, lock])
 
 

@@ -92,9 +92,7 @@ class Follow:
             if view.error and (view.problem is not None or view.state in ("failed", "dead")):
                 parts.append(Span(f" [{safe(view.error)}]", "red"))
             if view.job is not None:
-                command = view.job.command
-                text = command if isinstance(command, str) else " ".join(command)
-                parts.append(Span(f"  {safe(text)}", "dim"))
+                parts.append(Span(f"  {safe(view.job.line)}", "dim"))
         return padded(line(columns, parts), columns)
 
     def moves(self) -> bool:

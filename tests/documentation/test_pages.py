@@ -26,8 +26,8 @@ RUN = [page for page, (found, _) in READ.items() if any(block.is_run for block i
 
 #: Why a block is not run here: each reason, and how many blocks may give it.
 REASONS = {
-    "it installs": 3,
-    "it takes minutes": 4,
+    "it installs": 4,
+    "it takes minutes": 5,
     "it is the tools' own": 1,
     "it needs root and another user": 2,
     "it needs systemd": 4,
@@ -35,6 +35,8 @@ REASONS = {
     "it needs a browser": 2,
     "it needs another package": 1,
     "it needs several hosts": 4,
+    "it needs a Slurm": 1,
+    "it takes several machines": 1,
 }
 
 

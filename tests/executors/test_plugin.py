@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,14 +21,13 @@ SOURCE = REPOSITORY / "docs" / "executors" / "detached"
 def installed(tmp_path_factory):
     """Install the package beside this one, and return what PYTHONPATH has to name for it."""
     into = tmp_path_factory.mktemp("plugin")
+    copy = shutil.copytree(SOURCE, tmp_path_factory.mktemp("source") / "detached")
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", into, SOURCE],
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", into, copy],
         capture_output=True,
         text=True,
         check=False,
     )
-    for litter in ("build", "spoolq_detached.egg-info"):
-        subprocess.run(["rm", "-rf", SOURCE / litter], check=True)
     assert done.returncode == 0, done.stderr
     return f"{REPOSITORY}{os.pathsep}{into}"
 

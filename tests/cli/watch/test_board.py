@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from spoolq import api, instants, lease, views
+from spoolq import api, instants, lease, roster, views
 from spoolq.cli.watch import board as module
 from spoolq.cli.watch.board import Board
 from spoolq.cli.watch.scene import KINDS, Crew
@@ -279,7 +279,7 @@ def test_workers_that_cannot_be_seen_are_a_warning(spool, board, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied", "workers")
 
-    monkeypatch.setattr(views, "workers", refuse)
+    monkeypatch.setattr(roster, "workers", refuse)
     board.look()
     assert "the workers cannot be seen" in board.scene().warnings[0]
 

@@ -166,9 +166,6 @@ def shop(open_shop):
     return open_shop()
 
 
-_CALL = ["-m", "spoolq.call"]
-
-
 def read_when_there(path):
     return wait_until(lambda: path.exists() and path.read_text(), "the file").split()
 
@@ -381,12 +378,29 @@ def test_a_run_of_which_nobody_can_tell_any_more_has_failed(shop, tmp_path):
         {"env": {"PYTHONHASHSEED": "3"}},
         {"env": {"LD_DEBUG": ""}},
         {"env": {"LARGE": "x" * 40_000}},
-        {"command": [str(Path(sys.executable).parent / "." / "..") + "/bin/python", *_CALL]},
     ],
 )
 def test_what_a_warm_process_could_not_do_as_its_command_is_run_as_that(shop, fields):
     own, parent, zygote = shop.told("who", **fields).split()
     assert parent != zygote
+
+
+def test_a_call_of_another_python_runs_with_that_and_it_is_said_once(shop, tmp_path, caplog):
+    other = tmp_path / "python"
+    other.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    other.chmod(0o700)
+    for _ in range(2):
+        own, parent, zygote = shop.told("who", command=[str(other), "-m", "spoolq.call"]).split()
+        assert parent != zygote
+    assert caplog.text.count(f"calls with {other} run one by one") == 1
+
+
+def test_this_python_by_another_of_its_names_is_warm(shop):
+    here = Path(sys.executable).parent
+    names = [one for one in here.iterdir() if one.resolve() == Path(sys.executable).resolve()]
+    for name in {*names, here / ".." / here.name / Path(sys.executable).name}:
+        own, parent, zygote = shop.told("who", command=[str(name), "-m", "spoolq.call"]).split()
+        assert parent == zygote, name
 
 
 def test_a_call_in_the_workers_own_directory_is_warm(shop):

@@ -92,6 +92,7 @@ class _Zygote:
             if self._control in ready:
                 asked, descriptors = receive(self._control, 1, 1)
                 if not asked:
+                    signal.set_wakeup_fd(-1)  # children that leave now are nobody's affair
                     return
                 for descriptor in descriptors:
                     self._fork(socket.socket(fileno=descriptor))

@@ -87,6 +87,7 @@ class _Warm:
         self.started = 0.0
         self.is_gone = False
         self.code: Optional[int] = None  # of the run that has ended
+        self.never_began = False  # that run: the process had died before it was given
         self._heard = b""
 
     def hear(self) -> None:
@@ -114,6 +115,7 @@ class _Warm:
             self.code = int(words[1])
         else:
             self.is_gone = True
+            self.never_began = words[2] == b"1"
             self.code = int(words[1]) if self.code is None else self.code
 
 
@@ -140,6 +142,10 @@ class _WarmRun:
         code = self.poll()
         assert code is not None
         return code
+
+    @property
+    def never_began(self) -> bool:
+        return self._warm.never_began
 
     def descriptor(self) -> int:
         return os.dup(self._warm.socket.fileno())

@@ -1,6 +1,7 @@
 """Calls in warm processes, real ones."""
 
 import os
+import select
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 from spoolq import Spool, instants, lease, names, platform, targets
 from spoolq.errors import BadInput
 from spoolq.executors import Context, python
+from spoolq.job import INTERRUPTED
 from tests.conftest import REPOSITORY, wait_until
 from tests.executors.test_local import Bench
 from tests.leftovers import is_alive
@@ -345,8 +347,53 @@ def test_a_process_is_replaced_after_so_many_runs(open_shop):
 def test_a_process_that_is_killed_while_it_waits_costs_no_run(shop):
     waiting = shop.pid()
     os.kill(waiting, signal.SIGKILL)
-    wait_until(lambda: not is_alive(waiting), "its end")
+    ends = [shop.end_of("who") for _ in range(3)]
+    assert {ended.exit_code for ended in ends if ended.error is None} == {0}
+    assert {ended.error for ended in ends} <= {None, INTERRUPTED}
     assert shop.pid() != waiting
+
+
+def test_a_process_that_a_module_has_started_is_nobodys_run(open_shop, tmp_path):
+    (tmp_path / "starting.py").write_text(
+        "import subprocess\nchild = subprocess.Popen(['sleep', '1000'])\n"
+        "def pid(): print(child.pid)\n"
+    )
+    shop = open_shop(preload="starting,wares")
+    before, zygote = shop.pid(), shop.zygote
+    started = int(shop.told("starting:pid"))
+    os.kill(started, signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{started}"), "that its end is seen")
+    assert shop.pid("leave_daemon_thread") == before  # the next one is forked
+    shop.pid()
+    assert shop.zygote == zygote
+
+
+def test_a_run_that_was_given_to_a_process_that_had_died_never_began(shop):
+    waiting = shop.pid()
+    os.kill(shop.zygote, signal.SIGSTOP)
+    try:
+        os.kill(waiting, signal.SIGKILL)
+        wait_until(lambda: not is_alive(waiting), "its end")
+        run = shop.start("say", "here")
+    finally:
+        os.kill(shop.zygote, signal.SIGCONT)
+    ended = shop.await_end(run)
+    assert ended.error == INTERRUPTED  # it waits again, and has used no attempt
+    assert shop.log(run) is None
+    assert shop.pid() != waiting
+
+
+def test_a_run_is_not_given_to_a_process_whose_end_is_known(shop, monkeypatch):
+    waiting = shop.pid()
+    (warm,) = shop.executor._nursery._idle
+    os.kill(waiting, signal.SIGKILL)
+    wait_until(lambda: select.select([warm.socket], [], [], 0)[0], "the news of its end")
+    heard = warm.hear
+    monkeypatch.setattr(warm, "hear", lambda: None)  # the news comes a moment later
+    run = shop.start("say", "here")
+    monkeypatch.setattr(warm, "hear", heard)
+    assert shop.await_end(run).exit_code == 0
+    assert shop.log(run) == "here\n"
 
 
 def test_calls_go_on_when_the_zygote_is_killed(shop, monkeypatch):

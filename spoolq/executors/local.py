@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 
 from spoolq import lease, logs, platform
 from spoolq.executors import Context, Ended, Fate, Note, NotNow, Run, command, spawning
+from spoolq.job import INTERRUPTED
 from spoolq.names import Name
 from spoolq.processes import Ending, Marks, push_on
 
@@ -230,13 +231,17 @@ class LocalExecutor:
         if child.shared is not None:
             child.shared.release()
         logs.close_log(self._logs, logs.log_name(child.run.claim), child.log)
-        by_itself = child.ending is None or not child.ending.has_begun()
+        error = None
+        if child.ending is not None and child.ending.has_begun():
+            error = child.error
+        elif child.shared is not None and child.shared.never_began:
+            error = INTERRUPTED  # the job waits again, and has used no attempt
         return Ended(
             child.run,
             self._clock(),
             exit_code=status if status >= 0 else None,
             signal=-status if status < 0 else None,
-            error=None if by_itself else child.error,
+            error=error,
         )
 
 

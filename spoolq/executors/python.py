@@ -16,7 +16,8 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List, Mapping, Optional
+from functools import lru_cache
+from typing import Any, Dict, List, Mapping, Optional, Set
 
 from spoolq import callables, platform, processes
 from spoolq.errors import BadInput, SpoolqError
@@ -32,6 +33,7 @@ OPTIONS: Dict[str, str] = {
 _PATIENCE = 60.0  # seconds for the imports
 _MOMENT = 1.0  # seconds to wait for a process that is being forked
 _START_AGAIN = 5.0  # seconds between zygotes
+_MOST_TOLD = 16  # other Pythons of which it is said that their calls are not warm
 _LOST = 255  # how a run ended that nobody can tell of any more
 _OF_PYTHON = (b"PYTHON", b"LD_")  # variables that are heeded when a process begins
 
@@ -85,6 +87,7 @@ class _Warm:
         self.started = 0.0
         self.is_gone = False
         self.code: Optional[int] = None  # of the run that has ended
+        self.never_began = False  # that run: the process had died before it was given
         self._heard = b""
 
     def hear(self) -> None:
@@ -112,6 +115,7 @@ class _Warm:
             self.code = int(words[1])
         else:
             self.is_gone = True
+            self.never_began = words[2] == b"1"
             self.code = int(words[1]) if self.code is None else self.code
 
 
@@ -139,6 +143,10 @@ class _WarmRun:
         assert code is not None
         return code
 
+    @property
+    def never_began(self) -> bool:
+        return self._warm.never_began
+
     def descriptor(self) -> int:
         return os.dup(self._warm.socket.fileno())
 
@@ -154,7 +162,7 @@ class Nursery:
         self._environment = dict(context.environment)
         self._words = [sys.executable, "-m", "spoolq.executors.zygote"]
         self._arguments = [str(runs), *modules]
-        self._command = callables.command()
+        self._told: Set[str] = set()  # of which other Pythons it was said that they are not warm
         self._home = os.getcwd()
         self._inherited = {os.fsencode(k): os.fsencode(v) for k, v in self._environment.items()}
         self._idle: List[_Warm] = []  # born or not
@@ -185,7 +193,7 @@ class Nursery:
         Raises:
             OSError, ValueError: it cannot be started.
         """
-        if words == self._command and cwd in (None, self._home):
+        if self._is_ours(words) and cwd in (None, self._home):
             changed = {
                 name: value
                 for name, value in environment.items()
@@ -226,6 +234,21 @@ class Nursery:
                 self._process.wait()
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _is_ours(self, words: List[str]) -> bool:
+        """Say whether a command is to make a call with this Python."""
+        if not callables.makes_call(words):
+            return False
+        if _is_this_python(words[0]):
+            return True
+        if words[0] not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(words[0])
+            logger.warning(
+                "calls with %s run one by one: the warm processes are of %s",
+                words[0],
+                sys.executable,
+            )
+        return False
 
     def _begin(self, data: bytes, log: int, slot: int) -> Optional[_WarmRun]:
         """Give a run to a process that waits for one; None where there is none."""
@@ -314,6 +337,14 @@ class Nursery:
             raise BadInput(
                 said, hint="it is imported from the directory that the worker is started in"
             )
+
+
+@lru_cache(maxsize=64)
+def _is_this_python(path: str) -> bool:
+    """Say whether a program is this Python, of this environment: `python` beside `python3`."""
+    both = (path, sys.executable)
+    directories = {os.path.realpath(os.path.dirname(one)) for one in both}
+    return len(directories) == 1 and len({os.path.realpath(one) for one in both}) == 1
 
 
 def _wait_for(source: socket.socket, seconds: Optional[float]) -> bool:

@@ -43,6 +43,10 @@ class Shared(Process, Protocol):
     def started(self) -> float:
         """When the process began, in seconds since the kernel's start."""
 
+    @property
+    def never_began(self) -> bool:
+        """Whether the run that has ended was given to a process that had died before."""
+
     def descriptor(self) -> int:
         """Return a new descriptor that becomes readable at the end of the run."""
 

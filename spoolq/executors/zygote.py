@@ -6,8 +6,9 @@ The zygote imports the modules, then forks a child for each socket that comes in
 makes no call itself and has one thread alone, so what it forks is whole. A child makes one call
 after another: each comes as a length, the variables of the run, and two descriptors (its log, and
 the lock of its slot, which the child holds as long as the run lives and no longer); its end goes
-back as `end CODE`. That a child has died, and how, is told by the zygote in its place. Each line is
-on the child's own socket, so one order holds for all that is said of it.
+back as `end CODE`. That a child has died, and how, is told by the zygote in its place, as
+`died CODE UNREAD`, which also says whether a run was sent to it that it never took. Each line is on
+the child's own socket, so one order holds for all that is said of it.
 
 When the worker dies, its ends of the sockets close: the zygote leaves, and a child after its call.
 """
@@ -92,6 +93,7 @@ class _Zygote:
             if self._control in ready:
                 asked, descriptors = receive(self._control, 1, 1)
                 if not asked:
+                    signal.set_wakeup_fd(-1)  # children that leave now are nobody's affair
                     return
                 for descriptor in descriptors:
                     self._fork(socket.socket(fileno=descriptor))
@@ -118,9 +120,17 @@ class _Zygote:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            with self._children.pop(pid) as own:
+            child = self._children.pop(pid, None)
+            if child is None:
+                continue  # a module has started it when it was imported
+            with child as own:
+                # RACE: the worker may be giving it a run just now. From here on that is refused,
+                # and what came before has not been read: that run never began
+                # (test_a_run_that_was_given_to_a_process_that_had_died_never_began).
+                own.shutdown(socket.SHUT_RD)
+                unread = bool(own.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
                 try:
-                    own.sendall(b"died %d\n" % exit_code(status))
+                    own.sendall(b"died %d %d\n" % (exit_code(status), unread))
                 except OSError:
                     pass  # nobody is there to hear it
 

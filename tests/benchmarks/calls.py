@@ -30,7 +30,7 @@ from tests.benchmarks.tables import NOT_ASKED_FOR
 
 EVERYWHERE = False
 _FUNCTION = "tests.benchmarks.tasks:mark"
-_KEEPS = "the calls that wait, and the one that runs"
+_KEEPS = "the calls that wait"
 
 
 def ours(durability: str) -> Ready:

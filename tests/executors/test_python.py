@@ -1,6 +1,7 @@
 """Calls in warm processes, real ones."""
 
 import os
+import select
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 from spoolq import Spool, callables, instants, lease, names, platform
 from spoolq.errors import BadInput
 from spoolq.executors import Context, python
+from spoolq.job import INTERRUPTED
 from tests.conftest import REPOSITORY, wait_until
 from tests.executors.test_local import Bench
 from tests.leftovers import is_alive
@@ -164,9 +166,6 @@ def open_shop(spool, tmp_path):
 @pytest.fixture
 def shop(open_shop):
     return open_shop()
-
-
-_CALL = ["-m", "spoolq.call"]
 
 
 def read_when_there(path):
@@ -348,8 +347,53 @@ def test_a_process_is_replaced_after_so_many_runs(open_shop):
 def test_a_process_that_is_killed_while_it_waits_costs_no_run(shop):
     waiting = shop.pid()
     os.kill(waiting, signal.SIGKILL)
-    wait_until(lambda: not is_alive(waiting), "its end")
+    ends = [shop.end_of("who") for _ in range(3)]
+    assert {ended.exit_code for ended in ends if ended.error is None} == {0}
+    assert {ended.error for ended in ends} <= {None, INTERRUPTED}
     assert shop.pid() != waiting
+
+
+def test_a_process_that_a_module_has_started_is_nobodys_run(open_shop, tmp_path):
+    (tmp_path / "starting.py").write_text(
+        "import subprocess\nchild = subprocess.Popen(['sleep', '1000'])\n"
+        "def pid(): print(child.pid)\n"
+    )
+    shop = open_shop(preload="starting,wares")
+    before, zygote = shop.pid(), shop.zygote
+    started = int(shop.told("starting:pid"))
+    os.kill(started, signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{started}"), "that its end is seen")
+    assert shop.pid("leave_daemon_thread") == before  # the next one is forked
+    shop.pid()
+    assert shop.zygote == zygote
+
+
+def test_a_run_that_was_given_to_a_process_that_had_died_never_began(shop):
+    waiting = shop.pid()
+    os.kill(shop.zygote, signal.SIGSTOP)
+    try:
+        os.kill(waiting, signal.SIGKILL)
+        wait_until(lambda: not is_alive(waiting), "its end")
+        run = shop.start("say", "here")
+    finally:
+        os.kill(shop.zygote, signal.SIGCONT)
+    ended = shop.await_end(run)
+    assert ended.error == INTERRUPTED  # it waits again, and has used no attempt
+    assert shop.log(run) is None
+    assert shop.pid() != waiting
+
+
+def test_a_run_is_not_given_to_a_process_whose_end_is_known(shop, monkeypatch):
+    waiting = shop.pid()
+    (warm,) = shop.executor._nursery._idle
+    os.kill(waiting, signal.SIGKILL)
+    wait_until(lambda: select.select([warm.socket], [], [], 0)[0], "the news of its end")
+    heard = warm.hear
+    monkeypatch.setattr(warm, "hear", lambda: None)  # the news comes a moment later
+    run = shop.start("say", "here")
+    monkeypatch.setattr(warm, "hear", heard)
+    assert shop.await_end(run).exit_code == 0
+    assert shop.log(run) == "here\n"
 
 
 def test_calls_go_on_when_the_zygote_is_killed(shop, monkeypatch):
@@ -381,12 +425,29 @@ def test_a_run_of_which_nobody_can_tell_any_more_has_failed(shop, tmp_path):
         {"env": {"PYTHONHASHSEED": "3"}},
         {"env": {"LD_DEBUG": ""}},
         {"env": {"LARGE": "x" * 40_000}},
-        {"command": [str(Path(sys.executable).parent / "." / "..") + "/bin/python", *_CALL]},
     ],
 )
 def test_what_a_warm_process_could_not_do_as_its_command_is_run_as_that(shop, fields):
     own, parent, zygote = shop.told("who", **fields).split()
     assert parent != zygote
+
+
+def test_a_call_of_another_python_runs_with_that_and_it_is_said_once(shop, tmp_path, caplog):
+    other = tmp_path / "python"
+    other.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    other.chmod(0o700)
+    for _ in range(2):
+        own, parent, zygote = shop.told("who", command=[str(other), "-m", "spoolq.call"]).split()
+        assert parent != zygote
+    assert caplog.text.count(f"calls with {other} run one by one") == 1
+
+
+def test_this_python_by_another_of_its_names_is_warm(shop):
+    here = Path(sys.executable).parent
+    names = [one for one in here.iterdir() if one.resolve() == Path(sys.executable).resolve()]
+    for name in {*names, here / ".." / here.name / Path(sys.executable).name}:
+        own, parent, zygote = shop.told("who", command=[str(name), "-m", "spoolq.call"]).split()
+        assert parent == zygote, name
 
 
 def test_a_call_in_the_workers_own_directory_is_warm(shop):

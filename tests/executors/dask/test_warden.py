@@ -124,7 +124,6 @@ def test_a_warden_heeds_no_signal_that_is_meant_for_its_worker(warden, start):
     warden.begins(CLAIM, soon())
     (pid,) = [pid for pid in children_of(os.getpid()) if pid != command.pid]
     assert os.getsid(pid) == pid
-    # Until it has come to ignore them, they would end it; then another is started, and knows all.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(pid, number)
     warden.wanted_until(soon())

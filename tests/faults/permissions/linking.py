@@ -393,6 +393,7 @@ CASES = [
         "control: nodes are opened",
         partial(_device_nodes, spoiled=_OPENS_ALL),
         unable,
-        expects="the worker has a terminal",
+        # Whichever node it comes to first: one ends as its terminal, another is never read whole.
+        expects="the worker has a terminal|a good job beside them does not run",
     ),
 ]

@@ -53,10 +53,11 @@ def log(run_cli):
 def all_over(jobs, meanwhile=lambda: None):
     def over():
         meanwhile()
-        return all(job["state"] in ("completed", "dead") for job in jobs().values())
+        found = jobs()  # the one look that counts: of none all have ended
+        ended = all(job["state"] in ("completed", "dead") for job in found.values())
+        return found if ended else None
 
-    wait_until(over, "the end of all jobs")
-    return jobs()
+    return wait_until(over, "the end of all jobs")
 
 
 def notes(place):

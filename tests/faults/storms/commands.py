@@ -245,7 +245,7 @@ def _print_without_end(bench: Bench) -> None:
     printing = ["yes", "cat /dev/zero", "cat /dev/urandom", "yes | tr -d '\\n'"]
 
     def work(place: Place, worker: "subprocess.Popen[bytes]", census: Census) -> None:
-        ids = place.enqueue([f"ulimit -f 4000000; {what}" for what in printing])
+        ids = place.enqueue([f"ulimit -f 8000000; {what}" for what in printing])
         done = wait_for(lambda: len(place.names("dead")) == len(ids), 60)
         bench.check(done, f"dead: {place.names('dead')}")
         for job_id in ids:

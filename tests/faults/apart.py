@@ -23,7 +23,9 @@ def install(*packages: str) -> None:
         return
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-        subprocess.run(["apt-get", "-qq", *words], env=quiet, stdout=subprocess.DEVNULL)
+        # Of several campaigns that install at a time each waits for its turn.
+        apt = ["flock", os.path.join(tempfile.gettempdir(), "spoolq-apt"), "apt-get", "-qq"]
+        subprocess.run([*apt, *words], env=quiet, stdout=subprocess.DEVNULL)
 
 
 def in_child(work: Callable[[Callable[..., None], Callable[[], None]], None]) -> List[List[Any]]:

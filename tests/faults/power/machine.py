@@ -11,7 +11,7 @@ from typing import Any, Dict, List, NamedTuple
 
 import spoolq
 
-from .. import uml
+from .. import apart, uml
 from ..uml import cut, find, lines, run
 
 HERE = Path(__file__).resolve().parent
@@ -50,10 +50,8 @@ def missing() -> str:
 
 
 def install() -> None:
-    """Install the packages; for a machine that is there to be tested on."""
-    tools = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
-        subprocess.run(["apt-get", "-qq", *words], env=tools, stdout=subprocess.DEVNULL)
+    """Install the packages, for a machine that is there to be tested on."""
+    apart.install(*PACKAGES)
 
 
 def workshop() -> "tempfile.TemporaryDirectory[str]":

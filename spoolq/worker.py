@@ -14,12 +14,13 @@ from __future__ import annotations
 import math
 import random
 from datetime import datetime
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Sequence
 
 from spoolq import instants, lease, names, wishes
 from spoolq.adoption import Intake
 from spoolq.agenda import Agenda
 from spoolq.bell import Bell
+from spoolq.chores import Beside, Chores, Kind
 from spoolq.claiming import Claiming
 from spoolq.config import FILE, LiveSettings
 from spoolq.errors import SpoolqError, WorkerLost
@@ -58,6 +59,7 @@ class Worker:
         write: Callable[[Work], None] = at_once,
         pace: float = 0.0,
         guard: Guarding = Unneeded(),  # noqa: B008 - it keeps nothing
+        chores: Sequence[Kind] = (),
     ) -> None:
         self._spool = spool
         self._lease = own
@@ -81,6 +83,7 @@ class Worker:
         self._claiming = Claiming(
             spool, own, executor, intake, self._agenda, self._outcomes, guard, clock, monotonic
         )
+        self._chores = Chores(chores, Beside(spool, own, bell, clock, monotonic))
         self._ended: List[Ended] = []  # told, and not through for the guard
         self._next_tick = 0.0
         self._write = write
@@ -127,6 +130,10 @@ class Worker:
                 if not self._claiming.runs:
                     raise
                 self._bell.wait(self._executor.patience())
+
+    def close(self) -> None:
+        """End what is done beside the jobs."""
+        self._chores.close()
 
     # --- one turn ---------------------------------------------------------------------------------
 
@@ -214,8 +221,13 @@ class Worker:
         self._guarded(self._listen)
         self._guarded(self._agenda.tick)
         self._recovers = bool(self._guarded(self._recover))
+        self._guarded(self._look_beside)
         self._guarded(self._sync_claims)
         self._guarded(self._tidy)
+
+    def _look_beside(self) -> None:
+        if self._chores.look(self._live.current):
+            self._agenda.rang()
 
     def _tidy(self) -> None:
         """Remove what the commands of ended runs have left in this worker's directory."""
@@ -335,6 +347,8 @@ class Worker:
                 self._agenda.add_retry(name.stamp)
             elif record.state == "pending":
                 self._agenda.rang()
+            if self._chores.moved(record, name, self._live.current):
+                self._agenda.rang()
         if self._outcomes.trouble and not self._outcomes.is_writing():
             self._claiming.hold_off()
 
@@ -350,4 +364,5 @@ class Worker:
         claims = filter(names.is_job, self._spool.dir("processing").list())
         if not self._drain or not all(map(names.is_on_its_way, claims)):
             return False  # looked at first: what others run may fail, and wait for its retry
+        self._look_beside()
         return self._agenda.is_empty(self._live.current)

@@ -41,6 +41,7 @@ def serve(
     """
     from spoolq import executors, lease, logs, neighbours, notify, trust
     from spoolq.bell import Bell
+    from spoolq.cli.beside import CHORES
     from spoolq.executors import choosing
     from spoolq.guard import Guard, Unneeded
     from spoolq.heartbeat import Heartbeat
@@ -70,7 +71,7 @@ def serve(
         card["executor"] = {"name": kind, **factory.identity(options)}
     shared = spool.dir.is_shared
     own = lease.Lease.start(spool.dir, card, renews=settings.lease if shared else 0)
-    scribe = executor = heartbeat = guard = None
+    scribe = executor = heartbeat = guard = working = None
     try:
         if shared:
             heartbeat = Heartbeat(own, bell.ring)
@@ -107,6 +108,7 @@ def serve(
             write=scribe,
             pace=PACE,
             guard=guard or Unneeded(),
+            chores=CHORES,
         )
         told = f"{executor.capacity()} at a time" if here else f"by {kind}"
         logs.logger.info("worker %s on %s: %s", own.name, spool.path, told)
@@ -118,6 +120,8 @@ def serve(
     finally:
         stops.ignore()
         tell(notify.STOPPING)
+        if working is not None:
+            working.close()
         if scribe is not None:
             scribe.close()
         if executor is not None:

@@ -1,0 +1,119 @@
+"""What a worker does beside its jobs: once a second, and when one of them has moved on.
+
+A chore is about something that a spool need not have: a directory in its root, or a setting. Where
+there is none of that it is not even imported; then all chores together cost one look a second at
+the root, whose times tell whether anything has come into it. So a feature that is made of files
+needs no place in the worker's loop.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Callable, Collection, Dict, Iterator, NamedTuple, Sequence
+
+from spoolq.bell import Bell
+from spoolq.config import Settings
+from spoolq.errors import SpoolqError, WorkerLost
+from spoolq.glance import Remembered
+from spoolq.layout import words
+from spoolq.lease import Lease
+from spoolq.logs import Complaints
+from spoolq.names import Name
+from spoolq.spool import Record, SpoolDir
+
+
+class Beside(NamedTuple):
+    """What a worker lends its chores; `bell` is rung from a thread of theirs to be looked at."""
+
+    spool: SpoolDir
+    own: Lease
+    bell: Bell
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+
+
+class Chore:
+    """One thing that is done beside the jobs; what takes long has a thread or process of its own.
+
+    Whatever it does another worker may be doing at the same moment, and may be killed while it
+    does: so every change is one rename or one exclusive create, and is found half done by a look.
+    """
+
+    def look(self, settings: Settings) -> bool:
+        """Do what has become due; True if that may have put a job into pending/.
+
+        Called about once a second, and before a worker that drains takes all for done.
+        """
+        return False
+
+    def moved(self, record: Record, name: Name, settings: Settings) -> bool:
+        """Hear that this worker has moved a job on, from a claim to `name`; True as `look`.
+
+        Called for every job: so it asks no disk about those that the chore is not about.
+        """
+        return False
+
+    def close(self) -> None:
+        """End what the chore has begun: the worker leaves."""
+
+
+class Kind(NamedTuple):
+    """A chore that there can be: when it is wanted, and what makes it."""
+
+    name: str
+    wanted: Callable[[Collection[str], Settings], bool]  # by what is in the root, and the settings
+    make: Callable[[Beside], Chore]
+
+
+class Chores:
+    """Those that a spool has; each fails by itself, is complained of, and tried again."""
+
+    def __init__(self, kinds: Sequence[Kind], beside: Beside) -> None:
+        self._kinds = kinds
+        self._beside = beside
+        self._root = Remembered(beside.spool.root.list, beside.spool.root.stat, beside.monotonic)
+        self._chores: Dict[str, Chore] = {}  # those that were wanted once
+        self._complain = Complaints(beside.monotonic)
+
+    def look(self, settings: Settings) -> bool:
+        """Let each do what has become due; True if that may have put a job into pending/.
+
+        Raises:
+            OSError: the root cannot be read.
+        """
+        if not self._kinds:
+            return False
+        entries = self._root()
+        for kind in self._kinds:
+            if kind.name not in self._chores and kind.wanted(entries, settings):
+                with self._forgiven():
+                    self._chores[kind.name] = kind.make(self._beside)
+        found = False
+        for chore in self._chores.values():
+            with self._forgiven():
+                found = chore.look(settings) or found
+        return found
+
+    def moved(self, record: Record, name: Name, settings: Settings) -> bool:
+        """Tell each that a job was moved on; True if that may have put another into pending/."""
+        found = False
+        for chore in self._chores.values():
+            with self._forgiven():
+                found = chore.moved(record, name, settings) or found
+        return found
+
+    def close(self) -> None:
+        """End what they have begun."""
+        for chore in self._chores.values():
+            chore.close()
+
+    @contextmanager
+    def _forgiven(self) -> Iterator[None]:
+        """Say what goes wrong in the body, and go on: the next look tries again."""
+        try:
+            yield
+        except WorkerLost:
+            raise
+        except (OSError, SpoolqError) as error:
+            self._complain(words(error))

@@ -12,9 +12,9 @@ import os
 from datetime import datetime
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
-from spoolq import instants, locks, names, platform, trust
+from spoolq import admission, dependencies, instants, names, platform, trust
 from spoolq.config import Settings
-from spoolq.errors import Busy, InvalidJob, StorageFailed
+from spoolq.errors import Busy, IdTaken, InvalidJob, KeyTaken, SpoolqError, StorageFailed
 from spoolq.fsio import Dir, read_all
 from spoolq.job import MAX_FILE, MAX_GIVEN, Job
 from spoolq.logs import logger
@@ -31,6 +31,13 @@ class _Doubt(NamedTuple):
     size: int
     mtime_ns: int
     since: float
+
+
+class _Drop(NamedTuple):
+    """A dropped file of which something has to be decided before it is a job."""
+
+    filename: str
+    asked: admission.Asked
 
 
 class Unreadable(InvalidJob):
@@ -130,7 +137,7 @@ class Intake:
     def admit(self, filenames: Iterable[str], settings: Settings) -> List[str]:
         """Look at files of pending/ and return the names under which jobs can be claimed now."""
         ready: List[str] = []
-        with_ids: List[Tuple[str, Name]] = []
+        decided: List[_Drop] = []
         for filename in filenames:
             if self._is_unchanged(filename, settings):
                 continue
@@ -153,11 +160,11 @@ class Intake:
                     continue
                 name = self._name(filename, job, changed_at)
                 _warn_of_strangers(job, name)
-                if "id" in job.fields:
-                    with_ids.append((filename, name))
+                if admission.concerns(job):
+                    decided.append(_Drop(filename, admission.Asked(name, job)))
                 elif self._adopt(filename, name):
                     ready.append(str(name))
-        return ready + self._admit_given_ids(with_ids)
+        return ready + self._admit_decided(decided, settings)
 
     def doubt(self, filename: str, error: Unreadable, settings: Settings) -> None:
         """Watch a file that does not parse, and bury it when it has stood still for long enough."""
@@ -202,29 +209,51 @@ class Intake:
         job_id = job.fields.get("id") or names.id_from_stem(filename)
         return Name(instants.to_stamp(instant), job.priority, 0, job_id)
 
-    def _admit_given_ids(self, drops: List[Tuple[str, Name]]) -> List[str]:
-        """Adopt drops that bring their ids, unless an id exists: nothing tells two jobs apart then.
+    def _admit_decided(self, drops: List[_Drop], settings: Settings) -> List[str]:
+        """Adopt drops of which something has to be decided: whether their id is free, for instance.
 
         RACE: two workers could find one id free at once, so this is done under the lock that
         `enqueue --id` takes (test_two_drops_with_one_id_run_once).
         """
         if not drops:
             return []
-        ready = []
+        ready: List[str] = []
+        left = {drop.filename: drop for drop in drops}
         try:
-            with locks.held(self._spool.dir("tmp"), ".ids", patience=0):
-                taken = set(self._spool.locate(name.id for _, name in drops))
-                for filename, name in drops:
-                    if name.id in taken:
-                        self._bury(filename, InvalidJob("this id is taken", path=("id",)))
-                    elif self._adopt(filename, name):
-                        taken.add(name.id)
+            with admission.held(self._spool, patience=0):
+                gate = admission.Gate(self._spool, [drop.asked for drop in drops])
+                for step in (gate.judge, gate.judge_waits):
+                    for drop in [*left.values()]:
+                        try:
+                            step(drop.asked)
+                        except (InvalidJob, IdTaken, KeyTaken) as error:
+                            del left[drop.filename]
+                            self._refuse(drop, error, settings)
+                gate.make(settings.durability)
+                for drop in [*left.values()]:
+                    name = gate.name(drop.asked.name)
+                    if self._adopt(drop.filename, name):
                         ready.append(str(name))
-        except (Busy, OSError) as error:
-            for filename, name in drops:
-                if str(name) not in ready:
-                    self.put_off(filename, error)
+                    del left[drop.filename]
+        except (SpoolqError, OSError) as error:
+            for filename in left:
+                self.put_off(filename, error)
         return ready
+
+    def _refuse(self, drop: _Drop, error: SpoolqError, settings: Settings) -> None:
+        """Bury what is refused; what it waits for may be about to be dropped itself."""
+        if isinstance(error, dependencies.Unknown):
+            try:
+                info = self._spool.dir("pending").stat(drop.filename)
+            except OSError:
+                self._forget(drop.filename)
+                return
+            seen = Unreadable(error, info.st_size, info.st_mtime_ns, has_writer=False)
+            self.doubt(drop.filename, seen, settings)
+        else:
+            if isinstance(error, IdTaken):
+                error = admission.taken_of_file()
+            self._bury(drop.filename, error)
 
     def _adopt(self, filename: str, name: Name) -> bool:
         try:
@@ -239,7 +268,7 @@ class Intake:
         self._doubts.pop(filename, None)
         self._put_off.pop(filename, None)
 
-    def _bury(self, filename: str, reason: InvalidJob) -> None:
+    def _bury(self, filename: str, reason: SpoolqError) -> None:
         try:
             buried = self._spool.bury("pending", filename, filename)
         except (OSError, StorageFailed) as error:

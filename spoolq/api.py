@@ -33,6 +33,7 @@ from spoolq.views import JobView
 
 Command = Union[str, Sequence[str]]
 
+_DECIDED = ("id", "key", "after", "after_any")  # fields of which more is to be known
 _SHORTEST_POLL, _LONGEST_POLL = 0.005, 0.25
 
 
@@ -97,23 +98,26 @@ class Spool:
 
     # --- enqueue ----------------------------------------------------------------------------------
 
-    def enqueue(self, command: Command, **fields: Any) -> str:
+    def enqueue(self, command: Command, *, if_queued: str = "skip", **fields: Any) -> str:
         """Enqueue one command and return its id, when it would survive a power cut.
 
         Args:
             command: text for the shell, or a list of words run without one.
-            fields: any field of a job file: id, priority, run_at (an aware datetime too),
-                max_retries, backoff_base, timeout (seconds), needs, cwd, env, name, tags.
+            if_queued: what is done where a job with the same `key` waits or runs: `skip` this one
+                and return the id of that one; `replace` it, unless it runs; or raise an `error`.
+            fields: any field of a job file: id, key, after, priority, run_at (an aware datetime
+                too), max_retries, backoff_base, timeout (seconds), needs, cwd, env, name, tags.
 
         Raises:
             TypeError: there is no such field; a mapping for `enqueue_many` may have others.
-            InvalidJob: a field is wrong.
+            InvalidJob: a field is wrong, or a job that it names in `after` does not exist.
             IdTaken: a job with this id exists, in any state.
+            KeyTaken: a job with this key waits or runs, and is neither to be skipped nor replaced.
             StorageFull, StorageFailed: it was not enqueued.
             OutcomeUnknown: it was, but the last sync failed.
         """
         require_known(fields)
-        return self.enqueue_many([{**fields, "command": command}])[0]
+        return self.enqueue_many([{**fields, "command": command}], if_queued=if_queued)[0]
 
     def enqueue_call(
         self,
@@ -151,25 +155,37 @@ class Spool:
         testing = _testing()
         return self.enqueue_many([made])[0] if testing is None else testing.take(made)
 
-    def enqueue_many(self, jobs: Iterable[Union[str, Mapping[str, Any]]]) -> List[str]:
+    def enqueue_many(
+        self,
+        jobs: Iterable[Union[str, Mapping[str, Any]]],
+        *,
+        if_queued: str = "skip",
+        on_skip: Callable[[str], None] = lambda job_id: None,
+    ) -> List[str]:
         """Enqueue many jobs with shared syncs and return their ids in order.
 
-        All are checked before any is published; they keep their order.
+        All are checked before any is published; they keep their order. They may wait for each
+        other, by ids that are given to them.
 
         Args:
             jobs: objects with the fields of a job file, or commands for the shell.
+            if_queued: as for `enqueue`.
+            on_skip: told the id of the one that is there, for each job that is skipped.
 
         Raises:
             InvalidJob: a field is wrong; `index` says in which job, from 0.
-            IdTaken, StorageFull, StorageFailed, OutcomeUnknown: as `enqueue`.
+            IdTaken, KeyTaken, StorageFull, StorageFailed, OutcomeUnknown: as `enqueue`.
         """
+        if if_queued not in ("skip", "replace", "error"):
+            raise ValueError(f"if_queued is skip, replace or error, not {if_queued!r}")
         files: Dict[Name, bytes] = {}
+        decided: Dict[Name, Job] = {}  # of which something has to be decided
         given: Set[str] = set()
         last = ""
         for index, job in enumerate(jobs):
             fields = {"command": job} if isinstance(job, str) else dict(job)
             try:
-                name, data = _prepare(fields, last)
+                name, made, data = _prepare(fields, last)
                 if "id" in fields:
                     if name.id in given:
                         raise InvalidJob("two jobs of this batch have this id", path=("id",))
@@ -180,16 +196,34 @@ class Spool:
             if fields.get("run_at") is None:
                 last = name.stamp
             files[name] = data
+            if not made.fields.keys().isdisjoint(_DECIDED):
+                decided[name] = made
         if not files:
             return []
-        durability = self.settings.durability
-        if given:
-            self.dir.publish_new_ids(files, given, durability)
-        else:
-            self.dir.publish(files, durability)
         ids = [name.id for name in files]
+        if decided:
+            skipped = self._publish_decided(files, decided, if_queued)
+            for job_id in skipped.values():
+                on_skip(job_id)
+            ids = [skipped.get(job_id, job_id) for job_id in ids]
+        else:
+            self.dir.publish(files, self.settings.durability)
         self._note_last(ids[-1])
         return ids
+
+    def _publish_decided(
+        self, files: Mapping[Name, bytes], decided: Mapping[Name, Job], if_queued: str
+    ) -> Dict[str, str]:
+        from spoolq import admission
+
+        def cancel(job_id: str) -> None:
+            from spoolq import control
+
+            control.cancel_waiting(self.dir, job_id)
+
+        return admission.publish(
+            self.dir, files, decided, self.settings.durability, if_queued=if_queued, cancel=cancel
+        )
 
     def _note_last(self, job_id: str) -> None:
         """Remember what `last` means; a convenience, so its failure is no failure."""
@@ -330,9 +364,9 @@ def _testing() -> Any:
     return None if testing is None else testing.current()
 
 
-def _prepare(fields: Dict[str, Any], after: str) -> tuple[Name, bytes]:
-    """Return name and bytes of a new job, which goes behind the stamp `after`."""
-    for name in ("command", "tags"):
+def _prepare(fields: Dict[str, Any], behind: str) -> tuple[Name, Job, bytes]:
+    """Return name, job and bytes of a new job, which goes behind the stamp `behind`."""
+    for name in ("command", "tags", "after", "after_any"):
         if isinstance(fields.get(name), tuple):
             fields[name] = [*fields[name]]
     run_at = fields.get("run_at")
@@ -345,9 +379,9 @@ def _prepare(fields: Dict[str, Any], after: str) -> tuple[Name, bytes]:
     job.fields.setdefault("created_at", instants.stamp_to_rfc3339(now))
     if job.run_at is not None:
         stamp = instants.to_stamp(job.run_at)
-    elif stamp <= after:
-        stamp = instants.to_stamp(instants.later(instants.from_stamp(after), 1e-6))
+    elif stamp <= behind:
+        stamp = instants.to_stamp(instants.later(instants.from_stamp(behind), 1e-6))
     data = job.to_bytes()
     if not fields.keys() <= CHECKED_WHOLE:
         strictjson.parse_object(data)  # Python can hold what no job can: 2**64, keys of any type
-    return Name(stamp, job.priority, 0, fields.get("id") or names.new_id()), data
+    return Name(stamp, job.priority, 0, fields.get("id") or names.new_id()), job, data

@@ -11,17 +11,17 @@ import os
 from datetime import datetime
 from typing import Any, Callable, Dict, Mapping
 
-from spoolq import instants, views
+from spoolq import dependencies, instants, views
 from spoolq.control import worker_for_a_moment
 from spoolq.errors import OutcomeUnknown, WrongState
 from spoolq.job import DERIVED, Job
 from spoolq.layout import storage_error, translated
-from spoolq.names import HELD, Name, is_held
+from spoolq.names import AFTER, HELD, Name, is_held
 from spoolq.spool import Record, SpoolDir
 from spoolq.views import JobView
 
 #: What a job is, and not how it is to run: no edit changes it.
-FIXED = ("id", "created_at", "history")
+FIXED = ("id", "created_at", "history", "after", "after_any", "key")
 _WAITING = ("pending", "failed")
 
 
@@ -38,12 +38,17 @@ def hold(spool: SpoolDir, job_id: str) -> JobView:
 def release(spool: SpoolDir, job_id: str, clock: Callable[[], datetime] = instants.now) -> JobView:
     """Let a held job fall due now, and return it; the same for one that waits for its time.
 
+    A job that waits for others, and was held besides, waits for them again; another release lets
+    it go all the same.
+
     Raises:
         NotFound, WrongState: as `hold`.
     """
 
     def due(name: Name) -> Name:
         now = instants.to_stamp(clock())
+        if is_held(name.stamp) and name.stamp != AFTER and dependencies.waits_of(spool, name.id):
+            return name._replace(stamp=AFTER)
         return name if name.stamp <= now else name._replace(stamp=now)
 
     return _renamed(spool, job_id, due)
@@ -103,7 +108,7 @@ def shown(view: JobView) -> Dict[str, Any]:
     fields = {key: value for key, value in _waiting(view).fields.items() if key not in FIXED}
     assert view.name is not None
     fields["priority"] = view.name.priority
-    if "run_at" in fields or is_held(view.name.stamp):
+    if view.name.stamp != AFTER and ("run_at" in fields or is_held(view.name.stamp)):
         fields["run_at"] = instants.stamp_to_rfc3339(view.name.stamp)
     return fields
 
@@ -119,7 +124,9 @@ def _put_back(spool: SpoolDir, claim: Name, before: JobView) -> None:
 
 def _as_wished(name: Name, old: Job, new: Job) -> Name:
     """Return a job's name after its fields were changed: only what has changed goes into it."""
-    if new.fields.get("run_at") != old.fields.get("run_at") and new.run_at is not None:
+    moved = new.fields.get("run_at") != old.fields.get("run_at") and new.run_at is not None
+    if moved and name.stamp != AFTER:  # else it is due at that time once nothing is waited for
+        assert new.run_at is not None
         name = name._replace(stamp=instants.to_stamp(new.run_at))
     return name._replace(priority=new.fields.get("priority", name.priority))
 

@@ -43,9 +43,13 @@ class Chore:
     def look(self, settings: Settings) -> bool:
         """Do what has become due; True if that may have put a job into pending/.
 
-        Called about once a second, and before a worker that drains takes all for done.
+        Called about once a second.
         """
         return False
+
+    def settle(self, settings: Settings) -> bool:
+        """As `look`, and thoroughly: a worker that drains is about to take all for done."""
+        return self.look(settings)
 
     def moved(self, record: Record, name: Name, settings: Settings) -> bool:
         """Hear that this worker has moved a job on, from a claim to `name`; True as `look`.
@@ -76,7 +80,7 @@ class Chores:
         self._chores: Dict[str, Chore] = {}  # those that were wanted once
         self._complain = Complaints(beside.monotonic)
 
-    def look(self, settings: Settings) -> bool:
+    def look(self, settings: Settings, *, thorough: bool = False) -> bool:
         """Let each do what has become due; True if that may have put a job into pending/.
 
         Raises:
@@ -92,7 +96,8 @@ class Chores:
         found = False
         for chore in self._chores.values():
             with self._forgiven():
-                found = chore.look(settings) or found
+                done = chore.settle(settings) if thorough else chore.look(settings)
+                found = done or found
         return found
 
     def moved(self, record: Record, name: Name, settings: Settings) -> bool:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Callable, Iterable, Iterator, List, Optional
 
-from spoolq import errands, instants, lease, locks, names, roster, views
-from spoolq.errors import BadInput, Busy, InvalidJob, NotFound, OutcomeUnknown, WrongState
+from spoolq import admission, errands, instants, lease, names, roster, views
+from spoolq.errors import BadInput, Busy, NotFound, OutcomeUnknown, WrongState
 from spoolq.executors import kind_of
 from spoolq.job import CANCELLED, Entry, next_place
 from spoolq.layout import PAUSED, storage_error, translated
@@ -87,15 +87,39 @@ def cancel(
     return view
 
 
+def cancel_waiting(spool: SpoolDir, job_id: str, clock: Clock = instants.now) -> None:
+    """Cancel a job if it waits; one that runs by now goes on."""
+    try:
+        view = views.find(spool, job_id)
+    except NotFound:
+        return
+    if view.state in ("pending", "failed"):
+        _cancel_waiting(spool, view, clock)
+
+
 def _cancel_waiting(spool: SpoolDir, view: JobView, clock: Clock) -> None:
     if view.name is None:
         raise WrongState(
             f"{view.filename} is not a job yet", where=view.path, hint=f"rm {view.path}"
         )
-    with worker_for_a_moment(spool) as own, translated(spool.path):
+    with worker_for_a_moment(spool) as own:
+        end_waiting(spool, own, view, {"error": CANCELLED}, clock)
+
+
+def end_waiting(
+    spool: SpoolDir, own: lease.Lease, view: JobView, facts: Entry, clock: Clock
+) -> None:
+    """End a waiting job without a run, for what `facts` say; it may have moved on meanwhile.
+
+    Raises:
+        InvalidJob: it is no job.
+        OutcomeUnknown: it has ended, and the disk did not confirm it.
+    """
+    assert view.name is not None
+    with translated(spool.path):
         claim = spool.claim_to_change(view.state, view.filename, view.name, own.name)
         if claim is None:
-            return  # it moved on; the caller looks again
+            return  # who asked looks again
         # CRASH: the claim of a canceller that died is put back by recovery, as it was
         # (test_a_canceller_killed_in_the_middle_loses_nothing).
         current = views.look(spool, "processing", str(claim), view.settings)
@@ -111,7 +135,7 @@ def _cancel_waiting(spool: SpoolDir, view: JobView, clock: Clock) -> None:
             "worker": own.name,
             "started_at": instants.stamp_to_rfc3339(claim.stamp),
             "finished_at": instants.to_rfc3339(clock()),
-            "error": CANCELLED,
+            **facts,
             "not_before": instants.stamp_to_rfc3339(claim.stamp),  # it waited, and did not run
         }
         job = current.job.with_entry(entry, current.written_at)
@@ -120,7 +144,7 @@ def _cancel_waiting(spool: SpoolDir, view: JobView, clock: Clock) -> None:
         report = spool.finish(own.dir, [record], view.settings.durability)
         if report.error is not None and claim in report.done:
             raise OutcomeUnknown(
-                f"job {view.id} is cancelled, but the disk did not confirm it: {report.error}",
+                f"job {view.id} is ended, but the disk did not confirm it: {report.error}",
                 [view.id],
             ) from report.error
         if report.error is not None:
@@ -203,7 +227,8 @@ def retry(spool: SpoolDir, job_id: str, clock: Clock = instants.now) -> Name:
     Raises:
         NotFound: there is no such job.
         WrongState: it is neither failed nor dead.
-        InvalidJob: it is not a job, and has not been mended.
+        InvalidJob: it is not a job, and has not been mended; or what it waits for is dead.
+        KeyTaken: another job has its key by now.
     """
     while True:  # it may move while we look: then look again
         moved = _retry_once(spool, views.find(spool, job_id), clock)
@@ -220,12 +245,23 @@ def _retry_once(spool: SpoolDir, view: JobView, clock: Clock) -> Optional[Name]:
         )
     if view.problem is not None:
         raise view.problem
+    assert view.job is not None
     stamp = instants.to_stamp(clock())
     with translated(spool.path):
         if view.name is None:
             return _drop_again(spool, view)
         attempt = view.name.attempt if view.state == "failed" else 0
-        return spool.requeue(view.state, view.filename, view.name, stamp, attempt)
+        name = view.name.waiting(stamp=stamp, attempt=attempt)
+        if view.state == "failed" or not admission.concerns(view.job):
+            return _moved(spool, view, name)
+        asked = admission.Asked(name, view.job)
+        return admission.readmit(
+            spool, asked, view.settings.durability, lambda name: _moved(spool, view, name)
+        )
+
+
+def _moved(spool: SpoolDir, view: JobView, name: Name) -> Optional[Name]:
+    return spool.requeue(view.state, view.filename, name, name.stamp, name.attempt)
 
 
 def _drop_again(spool: SpoolDir, view: JobView) -> Optional[Name]:
@@ -234,10 +270,14 @@ def _drop_again(spool: SpoolDir, view: JobView) -> Optional[Name]:
     given = view.job.fields.get("id")
     stamp = instants.to_stamp(view.job.run_at or view.changed_at)
     name = Name(stamp, view.job.priority, 0, given or names.id_from_stem(view.filename))
-    with locks.held(spool.dir("tmp"), ".ids"):
-        if given is not None and spool.locate([given]):
-            raise InvalidJob("this id is taken", path=("id",), hint="change it in the file")
-        return spool.requeue("dead", view.filename, name, stamp, 0)
+    asked = admission.Asked(name, view.job)
+    return admission.readmit(
+        spool,
+        asked,
+        view.settings.durability,
+        lambda name: spool.requeue("dead", view.filename, name, name.stamp, 0),
+        is_new=True,
+    )
 
 
 def may_be_retried_with_all(view: JobView) -> bool:

@@ -9,6 +9,7 @@
     |   `-- NoSpool            ... no spool in this place
     |-- Ambiguous              a short id fits several jobs
     |-- IdTaken                the id is in use
+    |-- KeyTaken               a job with this key waits or runs
     |-- WrongState             the job is not in a state that allows this
     |-- JobFailed              the job whose result was asked for is dead
     |-- WrongFormat            the spool is of a format that this spoolq does not know
@@ -96,6 +97,24 @@ class Ambiguous(SpoolqError):
 
 class IdTaken(SpoolqError):
     """A job with this id exists, in whatever state."""
+
+    index: Optional[int] = None  # which job of a batch, from 0
+
+
+class KeyTaken(SpoolqError):
+    """A job with this key waits or runs; `job_id` is that job, and `state` where it is."""
+
+    index: Optional[int] = None  # which job of a batch, from 0
+
+    def __init__(self, key: str, job_id: str, state: str, *, where: str) -> None:
+        is_there = "runs" if state == "processing" else f"is {state}"
+        super().__init__(
+            f"job {job_id} has the key {key!r}, and {is_there}",
+            where=where,
+            hint=f"wait for it:  spoolq wait {job_id};  or end it:  spoolq cancel {job_id}",
+        )
+        self.job_id = job_id
+        self.state = state
 
 
 class WrongState(SpoolqError):

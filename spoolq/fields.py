@@ -14,6 +14,8 @@ from spoolq import callables, instants, names, platform
 from spoolq.errors import InvalidJob
 from spoolq.text import closest
 
+_ID = "^(?!last$)[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
+_MOST_AWAITED = 100  # jobs that one waits for
 _NEED = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 
 
@@ -152,6 +154,34 @@ def _codes(meaning: str) -> Field:
     return Field(_check_codes, schema, meaning)
 
 
+def _check_ids(value: Any) -> None:
+    if not isinstance(value, list) or not 1 <= len(value) <= _MOST_AWAITED:
+        raise _Bad(f"must be a list of 1 to {_MOST_AWAITED} ids of jobs")
+    for index, job_id in enumerate(value):
+        if not isinstance(job_id, str) or not names.is_id(job_id):
+            raise _Bad("is no id of a job", index)
+        if job_id in value[:index]:
+            raise _Bad("is named twice", index)
+
+
+def _ids(meaning: str) -> Field:
+    item = {"type": "string", "pattern": _ID}
+    schema = {"type": "array", "minItems": 1, "maxItems": _MOST_AWAITED, "uniqueItems": True}
+    return Field(_check_ids, {**schema, "items": item}, meaning)
+
+
+def _check_key(value: Any) -> None:
+    _check_text(value, "a key", names.LONGEST_KEY)
+    try:
+        length = len(names.of_key(value))
+    except UnicodeEncodeError:
+        raise _Bad("holds text that is not UTF-8") from None
+    if length > names.LONGEST_KEY:
+        raise _Bad(
+            f"is {length} bytes long as the name of a file, and may have {names.LONGEST_KEY}"
+        )
+
+
 def _check_needs(value: Any) -> None:
     if not isinstance(value, dict) or not 1 <= len(value) <= 16:
         raise _Bad("must be an object of 1 to 16 names and amounts")
@@ -185,7 +215,7 @@ def _check_history(value: Any) -> None:
         for key in ("success", "deferred"):
             if key in entry and not isinstance(entry[key], bool):
                 raise _Bad(f"must be true or false, not {_kind(entry[key])}", index, key)
-        for key in ("worker", "error", "output", "forwarded_to"):
+        for key in ("worker", "error", "output", "forwarded_to", "waited_for"):
             if key in entry and not isinstance(entry[key], str):
                 raise _Bad(f"must be text, not {_kind(entry[key])}", index, key)
 
@@ -220,7 +250,7 @@ FIELDS: Dict[str, Field] = {
     ),
     "id": Field(
         _check_id,
-        {"type": "string", "pattern": "^(?!last$)[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"},
+        {"type": "string", "pattern": _ID},
         "the job's name in the spool; made where absent",
     ),
     "priority": _number(0, 9, True, "9 goes first; 5 where absent"),
@@ -228,6 +258,13 @@ FIELDS: Dict[str, Field] = {
         _check_instant,
         {"oneOf": [_RFC, {"type": "number", "minimum": 0, "maximum": 253402300799}]},
         "not before: RFC 3339 with offset, or seconds since the epoch",
+    ),
+    "after": _ids("jobs that must have completed before it runs; if one dies, it does too"),
+    "after_any": _ids("jobs that must have ended before it runs, in whatever way"),
+    "key": Field(
+        _check_key,
+        {**_NO_NUL, "maxLength": names.LONGEST_KEY},
+        "of all jobs with one key, one waits or runs at a time",
     ),
     "max_retries": _number(0, 100_000, True, "retries after the first attempt"),
     "backoff_base": _number(0, 86_400, False, "the wait after attempt n is base^n seconds"),
@@ -300,6 +337,7 @@ FIELDS: Dict[str, Field] = {
                     "error": {"type": "string"},
                     "output": {"type": "string"},
                     "forwarded_to": {"type": "string"},
+                    "waited_for": {"type": "string"},
                     "result": {},
                 },
             },

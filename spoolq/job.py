@@ -232,9 +232,10 @@ def wish(entry: Entry, job: Job, retry_at: datetime) -> None:
 
 
 def ran(entry: Entry) -> bool:
-    """Say whether an entry tells of a run: who cancels or forwards a job writes one as well."""
+    """Say whether an entry tells of a run: who ends or forwards a waiting job writes one too."""
     waited = entry.get("error") == CANCELLED and "not_before" in entry
-    return not waited and "forwarded_to" not in entry and entry.get("attempt") != 0
+    elsewhere = "forwarded_to" in entry or "waited_for" in entry
+    return not waited and not elsewhere and entry.get("attempt") != 0
 
 
 def was_forwarded(entry: Entry) -> bool:
@@ -284,7 +285,7 @@ def next_place(
     error = entry.get("error")
     if succeeded(entry) or was_forwarded(entry):
         return "completed", finished_at, attempt
-    if error == CANCELLED or "forwarded_to" in entry:
+    if error == CANCELLED or "forwarded_to" in entry or "waited_for" in entry:
         return "dead", finished_at, attempt
     if error == INTERRUPTED:
         waited = entry.get("not_before", entry["started_at"])

@@ -21,6 +21,9 @@ MAX_ATTEMPT = 999_999
 MAX_ID = 64
 #: The time of a job that is held: the last day of time.
 HELD = "99991231T000000000000Z"
+#: The time of a job that waits for others: on that day too.
+AFTER = "99991231T120000000000Z"
+LONGEST_KEY = 200  # bytes of the name of a key's file
 
 _STAMP = (
     r"(?!0000)\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3])[0-5]\d[0-5]\d\d{6}Z"
@@ -114,6 +117,14 @@ def is_on_its_way(filename: str) -> bool:
 def is_id(text: str) -> bool:
     """Say whether `text` may serve as a job's id."""
     return _ID_ALONE.fullmatch(text) is not None and text != "last"
+
+
+def of_key(key: str) -> str:
+    """Return how the file of a key is called: the key itself, odd characters as in a URL."""
+    from urllib.parse import quote  # here alone: few jobs have keys
+
+    name = quote(key, safe=":@+=, ")
+    return "%2E" + name[1:] if name.startswith(".") else name
 
 
 def is_worker(text: str) -> bool:

@@ -364,5 +364,6 @@ class Worker:
         claims = filter(names.is_job, self._spool.dir("processing").list())
         if not self._drain or not all(map(names.is_on_its_way, claims)):
             return False  # looked at first: what others run may fail, and wait for its retry
-        self._look_beside()
+        if self._chores.look(self._live.current, thorough=True):
+            self._agenda.rang()
         return self._agenda.is_empty(self._live.current)

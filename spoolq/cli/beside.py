@@ -7,6 +7,22 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from spoolq.chores import Kind
+from spoolq.chores import Beside, Chore, Kind
 
-CHORES: Tuple[Kind, ...] = ()
+
+def _releasing(beside: Beside) -> Chore:
+    from spoolq.releasing import Releasing
+
+    return Releasing(beside)
+
+
+def _keyring(beside: Beside) -> Chore:
+    from spoolq.keyring import Keyring
+
+    return Keyring(beside)
+
+
+CHORES: Tuple[Kind, ...] = (
+    Kind("releasing", lambda entries, settings: "after" in entries, _releasing),
+    Kind("keyring", lambda entries, settings: "keys" in entries, _keyring),
+)

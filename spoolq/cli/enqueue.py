@@ -61,6 +61,28 @@ def job_options(words: str) -> Callable[[_F], _F]:
         click.option("--in", "in_", metavar="DURATION", help="Not before: 90, 10m, 1h30m ..."),
         click.option("--hold", is_flag=True, help="Wait until it is released."),
         click.option(
+            "--after",
+            multiple=True,
+            metavar="ID",
+            shell_complete=completing.ids(*STATES),
+            help="Once this job has completed; if it dies, this one dies too; repeatable.",
+        ),
+        click.option(
+            "--after-any",
+            multiple=True,
+            metavar="ID",
+            shell_complete=completing.ids(*STATES),
+            help="Once this job has ended, in whatever way; repeatable.",
+        ),
+        click.option("--key", metavar="TEXT", help="Of one key one job waits or runs at a time."),
+        click.option(
+            "--if-queued",
+            type=click.Choice(("skip", "replace", "error")),
+            default="skip",
+            help="Where one with this key is there: skip this one (default), replace that one, "
+            "or an error.",
+        ),
+        click.option(
             "--max-retries",
             type=Whole(0, 100_000),
             metavar="N",
@@ -134,13 +156,15 @@ def enqueue(stream: bool, **options: Any) -> None:
     if "id" in fields and (sources is None or len(sources) > 1):
         raise Refused("--id names one job, and here may be more", 'give ids in JSON: {"id": ...}')
     spool = open_spool(create=True)
+    fields.update(awaited(spool, options))
     layers = layers_of(spool, fields, options["like"])
+    policy = options["if_queued"]
     if sources is not None:
-        ids = print_ids(publish(spool, layers, sources))
+        ids = print_ids(publish(spool, layers, sources, policy))
     elif stream:
-        ids = _publish_as_they_come(spool, layers)
+        ids = _publish_as_they_come(spool, layers, policy)
     else:
-        ids = _publish_stdin(spool, layers)
+        ids = _publish_stdin(spool, layers, policy)
     _tell(spool, ids)
 
 
@@ -153,7 +177,7 @@ def overriding(options: Dict[str, Any]) -> Dict[str, Any]:
     Raises:
         Refused: an option cannot be read.
     """
-    plain = ("id", "name", "priority", "max_retries", "cwd")
+    plain = ("id", "name", "key", "priority", "max_retries", "cwd")
     fields = {key: options[key] for key in plain if options[key] is not None}
     if options["tags"]:
         fields["tags"] = list(options["tags"])
@@ -169,6 +193,8 @@ def overriding(options: Dict[str, Any]) -> Dict[str, Any]:
     if options["timeout"] is not None:
         with typed("--timeout"):
             fields["timeout"] = _whole(times.duration(options["timeout"]))
+    if options["hold"] and (options["after"] or options["after_any"]):
+        raise Refused("a job that is held waits for a release, and not for others", "hold it later")
     said = [f"--{key.strip('_')}" for key in ("at", "in_", "hold") if options[key]]
     if len(said) > 1:
         raise Refused(f"{' and '.join(said)} both say when", "give one of them")
@@ -186,6 +212,15 @@ def overriding(options: Dict[str, Any]) -> Dict[str, Any]:
         fields["run_at"] = instants.to_rfc3339(when)
         render.say(f"not before {times.echoed(when, now)}")
     return fields
+
+
+def awaited(spool: api.Spool, options: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the fields that say which jobs are waited for: whole ids, where less was typed."""
+    return {
+        key: [*dict.fromkeys(resolve(spool, text) for text in options[key])]
+        for key in ("after", "after_any")
+        if options[key]
+    }
 
 
 def _whole(number: float) -> float:
@@ -227,10 +262,13 @@ def layers_of(spool: api.Spool, fields: Dict[str, Any], like: Optional[str]) -> 
 # --- into the queue -------------------------------------------------------------------------------
 
 
-def publish(spool: api.Spool, layers: given.Layers, sources: Sequence[Source]) -> List[str]:
+def publish(
+    spool: api.Spool, layers: given.Layers, sources: Sequence[Source], if_queued: str
+) -> List[str]:
     """Enqueue what was typed and return the ids."""
+    jobs = [layers.around(source.fields) for source in sources]
     try:
-        return spool.enqueue_many([layers.around(source.fields) for source in sources])
+        return spool.enqueue_many(jobs, if_queued=if_queued, on_skip=_skipped)
     except InvalidJob as error:
         field = str(error.path[0]) if error.path else ""
         if field in layers.options and field != "env":  # which JSON may have brought along
@@ -240,7 +278,11 @@ def publish(spool: api.Spool, layers: given.Layers, sources: Sequence[Source]) -
         raise Refused(str(better), better.hint or _A_JOB) from error
 
 
-def _publish_stdin(spool: api.Spool, layers: given.Layers) -> List[str]:
+def _skipped(job_id: str) -> None:
+    render.say(f"{job_id} has this key, and waits or runs: nothing was enqueued")
+
+
+def _publish_stdin(spool: api.Spool, layers: given.Layers, if_queued: str) -> List[str]:
     sources: List[Source] = []
 
     def jobs() -> Iterator[Dict[str, Any]]:
@@ -253,11 +295,11 @@ def _publish_stdin(spool: api.Spool, layers: given.Layers) -> List[str]:
             from spoolq.cli.progress import reading
 
             with reading(jobs()) as counted:
-                ids = spool.enqueue_many(counted)
+                ids = spool.enqueue_many(counted, if_queued=if_queued, on_skip=_skipped)
         else:
             if render.is_terminal(sys.stdin):
                 render.say("one job a line; end with Ctrl+D, give up with Ctrl+C")
-            ids = spool.enqueue_many(jobs())
+            ids = spool.enqueue_many(jobs(), if_queued=if_queued, on_skip=_skipped)
     except InvalidJob as error:
         better = given.explained(error, sources[error.index or 0])
         raise _nothing_of(better) from error
@@ -277,12 +319,13 @@ def _nothing_of(error: BadInput) -> BadInput:
     return BadInput(f"{error}; nothing was enqueued", hint=error.hint or _A_JOB)
 
 
-def _publish_as_they_come(spool: api.Spool, layers: given.Layers) -> List[str]:
+def _publish_as_they_come(spool: api.Spool, layers: given.Layers, if_queued: str) -> List[str]:
     ids: List[str] = []
     try:
         for source in given.from_lines(_stdin()):
             try:
-                new = spool.enqueue_many([layers.around(source.fields)])
+                job = layers.around(source.fields)
+                new = spool.enqueue_many([job], if_queued=if_queued, on_skip=_skipped)
             except InvalidJob as error:
                 better = given.explained(error, source)
                 better.hint = better.hint or _A_JOB

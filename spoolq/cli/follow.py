@@ -59,8 +59,9 @@ def run(**options: Any) -> None:
     if len(sources) > 1:
         raise Refused("run follows one job", "spoolq enqueue takes several; then: spoolq wait")
     spool = open_spool(create=True)
+    fields.update(enqueue.awaited(spool, options))
     layers = enqueue.layers_of(spool, fields, options["like"])
-    (job_id,) = enqueue.publish(spool, layers, sources)
+    (job_id,) = enqueue.publish(spool, layers, sources, options["if_queued"])
     render.say(f"job {job_id} in {render.escape(spool.path)}")
     ctx.exit(to_the_end(spool, job_id))
 

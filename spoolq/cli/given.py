@@ -20,7 +20,7 @@ from spoolq.job import DERIVED, MAX_GIVEN, Job
 from spoolq.text import shell_word
 
 _SHELL_GROUP = re.compile(r"\{\s+[^\s\"'}]")
-_OF_ONE_RUN = ("id", "run_at", "created_at", "history")
+_OF_ONE_RUN = ("id", "run_at", "after", "after_any", "created_at", "history")
 
 #: Text that no JSON file can hold, as the command line hands it on where bytes are not UTF-8.
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")

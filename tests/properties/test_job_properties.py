@@ -269,7 +269,7 @@ python_fields = st.sampled_from(sorted(FIELDS.keys() - {"command"}))
 @example({"x": json.loads("[" * 100 + "]" * 100)})
 def test_what_python_enqueues_can_be_read_or_is_refused(given_fields):
     try:
-        _, data = api._prepare({**given_fields, "command": "true"}, "")
+        _, _, data = api._prepare({**given_fields, "command": "true"}, "")
     except InvalidJob:
         return
     assert strictjson.parse_object(data)[1]["command"] == "true"

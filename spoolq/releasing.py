@@ -1,0 +1,177 @@
+"""Lets jobs go when what they wait for has come about, and ends those for which it never will.
+
+Who ends a job lets go what waited for it at once, as far as this worker knows; a look finds what
+other workers, people and crashes have left. None of it is synced: after a power cut the same look
+does the same again.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Set, Tuple
+
+from spoolq import admission, control, dependencies, instants, names, views
+from spoolq.chores import Beside, Chore
+from spoolq.config import Settings
+from spoolq.dependencies import Wait
+from spoolq.errors import Busy
+from spoolq.glance import Glance
+from spoolq.logs import logger
+from spoolq.names import Name
+from spoolq.spool import Record
+from spoolq.views import JobView
+
+_SHARE = 50  # a look at the whole spool may cost one part in so many of the time
+_ENDED = ("completed", "dead")
+_GONE = ""  # in the place of a state: there is no such job
+
+
+class Releasing(Chore):
+    """The jobs of a spool that wait for others."""
+
+    def __init__(self, beside: Beside) -> None:
+        self._spool = beside.spool
+        self._beside = beside
+        self._waits: Dict[str, Set[Wait]] = {}  # by what is waited for, as of the last look
+        self._glances = [
+            Glance(beside.spool.dir(place).stat, beside.monotonic)
+            for place in (dependencies.PLACE, *_ENDED)
+        ]
+        self._rests_until = 0.0
+
+    def look(self, settings: Settings) -> bool:
+        """Find what has ended, in whatever way, and is waited for."""
+        return self._beside.monotonic() >= self._rests_until and self.settle(settings)
+
+    def settle(self, settings: Settings) -> bool:
+        """As `look`, however short a time ago the last one was."""
+        if not any(glance.may_differ() for glance in self._glances):
+            return False
+        started = self._beside.monotonic()
+        for glance in self._glances:
+            glance.look()
+        try:
+            found = self._look_through(settings)
+        except BaseException:
+            self._look_again()
+            raise
+        now = self._beside.monotonic()
+        self._rests_until = now + (now - started) * _SHARE
+        return found
+
+    def moved(self, record: Record, name: Name, settings: Settings) -> bool:
+        """Settle at once what waited for a job that this worker has ended."""
+        if record.state not in _ENDED or name.id not in self._waits:
+            return False
+        return self._follow([(name.id, record.state)], settings)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _look_again(self) -> None:
+        for glance in self._glances:
+            glance.forget()
+
+    def _look_through(self, settings: Settings) -> bool:
+        """Look at all that waits, and at all that it waits for."""
+        # RACE: a job's files are made before it is published. Who looks at the jobs first, and at
+        # the files then, sees all of them (test_a_job_whose_files_are_being_made_is_not_let_go).
+        waiting = {
+            name.id: name
+            for name in map(names.parse, self._spool.dir("pending").scan())
+            if name is not None and names.is_held(name.stamp)
+        }
+        waits = dependencies.still_open(self._spool)
+        self._waits = {}
+        for wait in waits:
+            self._waits.setdefault(wait.other, set()).add(wait)
+        places = self._spool.locate(self._waits)
+        ended = [
+            (other, places[other][0])
+            for other in self._waits
+            if other in places and places[other][0] in _ENDED
+        ]
+        found = self._follow(ended, settings)
+        with_files = {wait.job for wait in waits}
+        for name in waiting.values():
+            if name.stamp == names.AFTER and name.id not in with_files:
+                found = self._let_go(name.id, settings) or found
+        missing = {other for other in self._waits if other not in places}
+        unclaimed = {wait for wait in waits if wait.job not in waiting}
+        if missing or unclaimed:
+            found = self._sweep(missing, unclaimed, settings) or found
+        return found
+
+    def _sweep(self, missing: Set[str], unclaimed: Set[Wait], settings: Settings) -> bool:
+        """Settle what waits for jobs that are gone, and remove files whose job does not wait.
+
+        RACE: both are as they are while a batch is being published, under the lock that is taken
+        here (test_a_batch_that_is_being_published_is_not_settled).
+        """
+        try:
+            with admission.held(self._spool, patience=0):
+                jobs = {wait.job for wait in unclaimed}
+                places = self._spool.locate(missing | jobs)
+                for wait in unclaimed:
+                    _, filename = places.get(wait.job, ("", ""))
+                    if not names.is_held(filename):
+                        dependencies.end(self._spool, wait)
+                        self._waits.get(wait.other, set()).discard(wait)
+        except Busy:
+            self._look_again()
+            return False
+        return self._follow([(other, _GONE) for other in missing - places.keys()], settings)
+
+    def _follow(self, ended: List[Tuple[str, str]], settings: Settings) -> bool:
+        """Settle what waited for jobs that are over, and what waited for those in turn."""
+        found = False
+        while ended:
+            other, state = ended.pop()
+            for wait in sorted(self._waits.pop(other, ())):
+                if state == "completed" or not wait.success:
+                    # CRASH: a job that has no files left is let go by the next look
+                    # (test_who_dies_between_the_last_file_and_the_job_leaves_it_to_others).
+                    dependencies.end(self._spool, wait)
+                    found = self._let_go(wait.job, settings) or found
+                elif self._end(wait, state, settings):
+                    ended.append((wait.job, "dead"))
+        return found
+
+    def _let_go(self, job_id: str, settings: Settings) -> bool:
+        """Let a job fall due if it waits for nothing any more."""
+        view = self._waiting(job_id, settings)
+        if view is None or view.name is None or view.name.stamp != names.AFTER:
+            return False  # held by a person besides, or let go by another worker
+        if view.job is not None:
+            place = self._spool.dir(dependencies.PLACE)
+            if any(place.has(str(wait)) for wait in dependencies.of(view.job, job_id)):
+                return False
+        due = instants.to_stamp(self._beside.clock())
+        if view.job is not None and view.job.run_at is not None:
+            due = max(due, instants.to_stamp(view.job.run_at))
+        name = view.name
+        return self._spool.requeue("pending", view.filename, name, due, name.attempt) is not None
+
+    def _end(self, wait: Wait, state: str, settings: Settings) -> bool:
+        """End a job that waits for the success of one that has none."""
+        view = self._waiting(wait.job, settings)
+        if view is not None:
+            what = "is dead" if state == "dead" else "is not there any more"
+            facts = {"error": f"it waits for {wait.other}, which {what}", "waited_for": wait.other}
+            control.end_waiting(self._spool, self._beside.own, view, facts, self._beside.clock)
+            logger.warning("%s dead: %s", wait.job, facts["error"])
+        for one in [one for some in self._waits.values() for one in some if one.job == wait.job]:
+            self._waits[one.other].discard(one)
+            dependencies.end(self._spool, one)
+        dependencies.end(self._spool, wait)
+        return view is not None
+
+    def _waiting(self, job_id: str, settings: Settings) -> Optional[JobView]:
+        """Return a job that is held in pending/, or None."""
+        pending = self._spool.dir("pending")
+        for priority in (5, *range(10)):  # as it was published, mostly: that saves a long look
+            name = Name(names.AFTER, priority, 0, job_id)
+            if pending.has(str(name)):
+                return views.look(self._spool, "pending", str(name), settings)
+        state, filename = self._spool.locate([job_id]).get(job_id, ("", ""))
+        if state != "pending" or not names.is_held(filename):
+            return None
+        return views.look(self._spool, state, filename, settings)

@@ -135,6 +135,10 @@ class Gate:
         """Return what a job is published as: with a time that never comes, if it waits."""
         return name._replace(stamp=names.AFTER) if self._waits.get(name.id) else name
 
+    def state_of(self, job_id: str) -> str:
+        """Return the state of a job that one of these names, as it was when that was looked for."""
+        return self._places.get(job_id, ("", ""))[0]
+
     def refuse_twice(self, error: KeyTaken) -> None:
         """Refuse a key that another job of the batch brings: neither is there to be replaced."""
         if error.job_id in self._waits:

@@ -12,7 +12,7 @@ to wait for it no more.
 from __future__ import annotations
 
 import re
-from typing import Container, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional
+from typing import Container, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set
 
 from spoolq import annexes, names
 from spoolq.errors import InvalidJob
@@ -69,6 +69,19 @@ def waits_of(spool: SpoolDir, job_id: str) -> List[Wait]:
     return [wait for wait in still_open(spool) if wait.job == job_id]
 
 
+def in_motion(spool: SpoolDir, waiting: Set[str]) -> bool:
+    """Say whether jobs that wait, by their ids, are about to be let go or ended by a worker."""
+    waits = still_open(spool)
+    if any(job_id not in {wait.job for wait in waits} for job_id in waiting):
+        return True
+    places = spool.locate({wait.other for wait in waits if wait.job in waiting})
+    return any(
+        places.get(wait.other, ("dead", ""))[0] in ("completed", "dead")
+        for wait in waits
+        if wait.job in waiting
+    )
+
+
 def begin(spool: SpoolDir, waits: Iterable[Wait], durability: str) -> None:
     """Let jobs wait that are not in pending/ yet; under the lock on tmp/.ids.
 
@@ -122,7 +135,7 @@ def unmet(waits: List[Wait], places: Mapping[str, str], also: Container[str]) ->
             raise InvalidJob(
                 f"job {wait.other} is dead",
                 path=(field, index),
-                hint=f"spoolq retry {wait.other}, or wait for its end alone, with after_any",
+                hint=f"spoolq retry {wait.other};  or wait for its end alone, by after_any",
             )
         elif state not in ("completed", "dead"):
             left.append(wait)

@@ -154,10 +154,11 @@ class Releasing(Chore):
         """End a job that waits for the success of one that has none."""
         view = self._waiting(wait.job, settings)
         if view is not None:
-            what = "is dead" if state == "dead" else "is not there any more"
-            facts = {"error": f"it waits for {wait.other}, which {what}", "waited_for": wait.other}
+            what = "is dead" if state == "dead" else "is gone"
+            error = f"{wait.other}, which it waited for, {what}"
+            facts = {"error": error, "waited_for": wait.other}
             control.end_waiting(self._spool, self._beside.own, view, facts, self._beside.clock)
-            logger.warning("%s dead: %s", wait.job, facts["error"])
+            logger.warning("%s dead: %s", wait.job, error)
         for one in [one for some in self._waits.values() for one in some if one.job == wait.job]:
             self._waits[one.other].discard(one)
             dependencies.end(self._spool, one)

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import click
 
-from spoolq import api, config, instants, strictjson
+from spoolq import api, config, instants, names, strictjson
 from spoolq.cli import completing, editor, render, times
 from spoolq.cli.many import each_of, many
 from spoolq.cli.verbs import Refused, Verb, did_you_mean, open_spool, resolve
@@ -57,7 +57,9 @@ def release(ids: Sequence[str], tag: Optional[str]) -> None:
 
     def act(spool: api.Spool, job_id: str) -> None:
         view = changing.release(spool.dir, job_id)
-        render.say(f"{view.id}: released{render.place(spool.path)}")
+        waits = view.name is not None and view.name.stamp == names.AFTER
+        what = "waits for others again; another release lets it go" if waits else "released"
+        render.say(f"{view.id}: {what}{render.place(spool.path)}")
         spool.dir.ring()
 
     each_of(ids, tag, _STATES, act)
@@ -158,10 +160,15 @@ def _take(
     keep: Callable[[], str],
 ) -> None:
     """Give a job the fields of a text; what is refused is kept, and can be mended there."""
+    from spoolq import changing
+
     try:
         if len(data) > MAX_GIVEN:
             raise InvalidJob(f"larger than {MAX_GIVEN // 1024} KiB")
         fields = strictjson.parse_object(data)[1]
+        for key in changing.FIXED:
+            if key in fields and fields[key] != (view.job.fields.get(key) if view.job else None):
+                raise InvalidJob("is what the job is, and cannot be changed", path=(key,))
         for key in fields:
             if key not in FIELDS and key not in DERIVED and key not in before:
                 meant = did_you_mean(key, FIELDS)

@@ -6,12 +6,13 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import click
 
-from spoolq import api, control, spans
+from spoolq import api, control, names, spans
 from spoolq.cli import completing, render, tables
 from spoolq.cli.jobs import ON_A_TERMINAL, again
 from spoolq.cli.many import each
 from spoolq.cli.purge import Age, confirmed, purge_jobs
 from spoolq.cli.verbs import Refused, VerbGroup, Whole, open_spool, resolve
+from spoolq.errors import IdTaken, InvalidJob, KeyTaken
 from spoolq.views import JobView
 
 
@@ -58,22 +59,42 @@ def list_dead(limit: Optional[int], as_json: bool) -> None:
 
 def why_dead(spool: api.Spool, found: Sequence[JobView]) -> List[str]:
     """Return why each is dead; what has no name of the form is validated again for that."""
-    given: Dict[str, str] = {}
-    for view in found:
-        if view.name is None and view.job is not None and "id" in view.job.fields:
-            given[view.filename] = view.job.fields["id"]
-    taken = spool.dir.locate(set(given.values())) if given else {}
+    refused = _refused(spool, found)
     reasons = []
     for view in found:
         if view.problem is not None:
             reasons.append(f"no job: {view.problem}")
         elif view.name is not None:
             reasons.append(view.error or "put here by hand")
-        elif given.get(view.filename) in taken:
-            state = taken[given[view.filename]][0]
-            reasons.append(f"its id {given[view.filename]} is taken by a job that is {state}")
         else:
-            reasons.append("it is a job now; dlq retry takes it in")
+            why = refused.get(view.filename)
+            reasons.append(why or "it is a job now; dlq retry takes it in")
+    return reasons
+
+
+def _refused(spool: api.Spool, found: Sequence[JobView]) -> Dict[str, str]:
+    """Return why files that hold a job would not be taken in just now, by their names."""
+    from spoolq import admission
+
+    asked = {
+        view.filename: admission.Asked(
+            names.Name(names.HELD, 5, 0, view.job.fields.get("id", view.filename)), view.job
+        )
+        for view in found
+        if view.name is None and view.job is not None and admission.concerns(view.job)
+    }
+    gate = admission.Gate(spool.dir, [*asked.values()]) if asked else None
+    reasons: Dict[str, str] = {}
+    for filename, one in asked.items():
+        assert gate is not None
+        try:
+            gate.judge(one)
+            gate.judge_waits(one)
+        except IdTaken:
+            state = gate.state_of(one.name.id) or "here too"
+            reasons[filename] = f"its id {one.name.id} is taken by a job that is {state}"
+        except (InvalidJob, KeyTaken) as error:
+            reasons[filename] = str(error)
     return reasons
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, List, Optional, Sequence, Tuple
 
 from spoolq import api, callables, errands, instants, job, logs, names, spans
-from spoolq.cli import columns, render, tables, times
+from spoolq.cli import chain, columns, render, tables, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.render import escape
 from spoolq.fields import FIELDS
@@ -40,6 +40,7 @@ def tell(spool: api.Spool, view: JobView) -> None:
     if newest is not None:
         rows.append(("log", escape(os.path.join(spool.dir.dir("logs").path, str(newest)))))
     rows.append(("enqueued", _spelled(view.created_at, now)))
+    rows += chain.rows(spool, view)
     rows += _attempts(view, now)
     render.story(rows, "  ")
     _print_output(spool, view, newest)
@@ -79,6 +80,8 @@ def _what(view: JobView) -> List[Row]:
         rows.append(("name", escape(str(fields["name"]))))
     if "cwd" in fields:
         rows.append(("in", escape(str(fields["cwd"]))))
+    if "key" in fields:
+        rows.append(("key", escape(fields["key"])))
     if fields.get("tags"):
         rows.append(("tags", tables.tags(view)))
     rows.append(("priority", str(view.name.priority if view.name else view.job.priority)))
@@ -153,7 +156,8 @@ def _which(run: Entry) -> str:
 def _run(run: Entry, now: datetime) -> Cell:
     began = _time(run, "started_at", now)
     if not job.ran(run):
-        told = Cell.styled(f"{escape(job.ended(run))} while it waited", "red")
+        how = escape(job.ended(run))
+        told = Cell.styled(how if "waited_for" in run else f"{how} while it waited", "red")
         if job.was_forwarded(run):
             told = Cell.joined(
                 Cell.styled(escape(job.ended(run)), "green"),
@@ -187,6 +191,10 @@ def what_next(spool: api.Spool, view: JobView, now: datetime) -> str:
     if view.name is None:
         return "the next worker that looks takes it in"
     which = f"attempt {view.attempts + 1} of {1 + view.max_retries}"
+    if view.name.stamp == names.AFTER:
+        return f"{which}, when what it waits for has come about; or at once:  " + (
+            f"spoolq release {_shell(view.id)}"
+        )
     if names.is_held(view.name.stamp):
         return f"{which}, when it is released:  spoolq release {_shell(view.id)}"
     wait = (view.name.at - now).total_seconds()

@@ -134,9 +134,13 @@ def ago(when: datetime, now: datetime) -> str:
 
 
 def until(when: datetime, now: datetime) -> str:
-    """Return how far away an instant is, in at most two units: now, in 3 s, in 2 h 05 m; held."""
-    if names.is_held(instants.to_stamp(when)):
-        return "held"
+    """Return how far away an instant is, in at most two units: now, in 3 s, in 2 h 05 m; held.
+
+    The time of a job that waits for others never comes: waits.
+    """
+    stamp = instants.to_stamp(when)
+    if names.is_held(stamp):
+        return "waits" if stamp == names.AFTER else "held"
     seconds = (when - now).total_seconds()
     if seconds <= 0:
         return "now"

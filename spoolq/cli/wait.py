@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Protocol, Sequence, Set
 
 import click
 
-from spoolq import api, instants, names, spans, views
+from spoolq import api, dependencies, instants, names, spans, views
 from spoolq.cli import completing, render, times
 from spoolq.cli.enqueue import standstill
 from spoolq.cli.halting import Halt, end
@@ -145,6 +145,7 @@ class _ForAll:
     def _left(self) -> int:
         stamp = instants.to_stamp(instants.now())
         seen: Set[str] = set()
+        waiting: Set[str] = set()  # for others
         for state in ("pending", "processing", "failed", "pending"):
             for entry in self._spool.dir.dir(state).scan():
                 if not names.is_job(entry) or names.is_on_its_way(entry):
@@ -153,6 +154,10 @@ class _ForAll:
                 later = later or names.is_held(entry)
                 if not (later and names.parse(entry)):
                     seen.add(names.id_in(entry) or entry)
+                elif entry.startswith(names.AFTER):
+                    waiting.add(names.id_in(entry))
+        if not seen and waiting and dependencies.in_motion(self._spool.dir, waiting):
+            return len(waiting)  # some of them are about to be due
         return len(seen)
 
     def dead(self) -> List[str]:

@@ -9,6 +9,7 @@ from spoolq import instants, names, spans
 from spoolq.cli.watch.scene import Row
 
 _HELD = instants.from_stamp(names.HELD).timestamp()
+_AFTER = instants.from_stamp(names.AFTER).timestamp()
 
 
 def of_row(row: Row, now: float, *, brief: bool = False) -> str:
@@ -20,7 +21,7 @@ def of_row(row: Row, now: float, *, brief: bool = False) -> str:
     if row.kind in ("next", "retries"):
         left = row.at - now
         if row.at >= _HELD:
-            return "held"
+            return "waits" if row.at == _AFTER else "held"
         if left <= 0:
             return "due" if row.kind == "next" else "now"
         return (

@@ -31,9 +31,13 @@ class Keyring(Chore):
 
     def look(self, settings: Settings) -> bool:
         """Remove what is nobody's, if there may be any."""
-        started = self._monotonic()
-        if started < self._rests_until or not any(one.may_differ() for one in self._glances):
+        return self._monotonic() >= self._rests_until and self.settle(settings)
+
+    def settle(self, settings: Settings) -> bool:
+        """As `look`, however short a time ago the last one was."""
+        if not any(glance.may_differ() for glance in self._glances):
             return False
+        started = self._monotonic()
         for glance in self._glances:
             glance.look()
         try:

@@ -15,6 +15,7 @@ _FORM = re.compile(
     r"(?P<time>\d{8}T\d{12}Z)\.p(?P<priority>\d)\.a(?P<attempt>\d{1,6})"
     r"\.(?P<id>[A-Za-z0-9_][A-Za-z0-9_-]{0,63})(?P<owner>@[A-Za-z0-9_-]+\.[A-Za-z0-9_]+)?\.json"
 )
+_HELD = "99991231T000000000000Z"  # by a person, until a person releases it
 _LOG = re.compile(r"(?P<id>[A-Za-z0-9_][A-Za-z0-9_-]{0,63})\.a\d{1,6}\.\d{8}T\d{12}Z\.log")
 
 
@@ -188,15 +189,51 @@ def _won(run: Dict[str, Any]) -> bool:
     return run.get("exit_code") == 0 and "error" not in run
 
 
+def out_of_turn(snapshot: Snapshot) -> List[str]:
+    """Say which jobs began before what they wait for had ended, or after it had failed."""
+    wrong = []
+    for job in snapshot.jobs.values():
+        if job.state != "completed":
+            continue
+        for field in ("after", "after_any"):
+            for other in job.fields.get(field, ()):
+                before = snapshot.jobs.get(other)
+                if before is None:
+                    continue
+                ended = before.history and _digits(before.history[-1]["finished_at"])
+                if not ended or ended > _digits(job.history[-1]["started_at"]):
+                    wrong.append(f"{job.id} began before {other} had ended")
+                elif field == "after" and before.state == "dead":
+                    wrong.append(f"{job.id} ran though {other} is dead")
+    return wrong
+
+
+def keyless(path: str, snapshot: Snapshot) -> List[str]:
+    """Say which jobs that wait or run have a key that is not theirs."""
+    wrong = []
+    for job in snapshot.jobs.values():
+        if job.state in ("completed", "dead") or "key" not in job.fields:
+            continue
+        try:
+            with open(os.path.join(path, "keys", job.fields["key"]), encoding="ascii") as file:
+                holder = file.read().strip()
+        except OSError:
+            holder = ""
+        if holder != job.id:
+            wrong.append(f"{job.id} is {job.state}, and its key is {holder or 'free'}")
+    return wrong
+
+
 def unsettled(path: str, snapshot: Snapshot) -> List[str]:
     """Say what is left in the making when everything has been recovered and run."""
     wrong = [
         f"{job.id} is still {job.state}"
         for job in snapshot.jobs.values()
-        if job.state not in ("completed", "dead")
+        if job.state not in ("completed", "dead") and job.time != _HELD
     ]
-    for place in ("tmp", "workers"):
-        for entry in os.listdir(os.path.join(path, place)):
+    for place in ("tmp", "workers", "after", "keys"):
+        there = os.path.join(path, place)
+        for entry in os.listdir(there) if os.path.isdir(there) else ():
             if not entry.startswith("."):
                 wrong.append(f"{place}/{entry} was left behind")
     return wrong

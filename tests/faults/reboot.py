@@ -9,6 +9,8 @@ from typing import List
 from spoolq import instants, views
 from spoolq.adoption import Intake, read_job
 from spoolq.agenda import Agenda
+from spoolq.chores import Beside, Chores
+from spoolq.cli.beside import CHORES
 from spoolq.job import next_place
 from spoolq.lease import Lease
 from spoolq.recovery import Recovery, record_of
@@ -58,12 +60,14 @@ def to_the_end(path: str) -> List[str]:
     try:
         settings = views.settings_of(spool)[0]
         recovery = Recovery(spool, own, clock, clock.monotonic)
+        chores = Chores(CHORES, Beside(spool, own, None, clock, clock.monotonic))
         agenda = Agenda(spool, Intake(spool, clock, clock.monotonic), clock, clock.monotonic)
         for _ in range(8):  # rounds: a drop is doubted, then judged; a lost job fails, then waits
             taken = recovery.look(settings, set())
             _finish(spool, own, [record_of(found, settings) for found in taken])
             recovery.sweep()
             recovery.sweep_litter()
+            chores.look(settings, thorough=True)
             agenda.rang()
             agenda.look_at_failed()
             agenda.refresh(settings)
@@ -80,7 +84,8 @@ def to_the_end(path: str) -> List[str]:
                 ran.append(claim.id)
                 batch.append(record(job, claim, success(claim, clock), created_at, settings))
             _finish(spool, own, batch)
-            if not taken and not batch and agenda.is_empty(settings):
+            let_go = chores.look(settings, thorough=True)
+            if not taken and not batch and not let_go and agenda.is_empty(settings):
                 break
     finally:
         own.leave()

@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from typing import Any, Callable, ContextManager, Dict, Iterable, List, NamedTuple, Optional, Tuple
 from unittest import mock
 
-from spoolq import recovery
+from spoolq import annexes, recovery
 from spoolq.errors import OutcomeUnknown, SpoolqError, StorageFailed, StorageFull
 from spoolq.spool import SpoolDir
 
@@ -34,6 +34,7 @@ WAYS: Dict[str, Plan] = {
     "dies after": Plan(0, "die after"),
 }
 _MOST = 2000  # no operation makes more calls than this
+_MAY_BE_UNKNOWN = ("enqueue", "replace", "cancel", "rewrite", "end what waited")
 Variant = Callable[[], ContextManager[Any]]
 
 
@@ -89,7 +90,7 @@ def try_once(
         told = _Told(events)
         wrong = before.wrong + told.wrong(operation)
         found = checker.read(path, drops)
-        wrong += _judge_found(operation, before, found, told)
+        wrong += _judge_found(path, operation, before, found, told)
         try:
             ran = reboot.to_the_end(path)
         except Exception:
@@ -137,6 +138,8 @@ def _attempt(
         spool = SpoolDir.open(path)
         for name in ("tmp", "pending", "processing", "failed", "completed", "dead", "workers"):
             spool.dir(name)
+        for name in ("after", "keys"):
+            annexes.opened(spool, name)
         descriptors = _descriptors()
         seam.armed = True
         try:
@@ -188,17 +191,18 @@ class _Told:
 
 
 def _judge_found(
-    operation: Operation, before: checker.Snapshot, found: checker.Snapshot, told: _Told
+    path: str, operation: Operation, before: checker.Snapshot, found: checker.Snapshot, told: _Told
 ) -> List[str]:
     """Judge what lies there after the end, before anyone mends it."""
     wrong = [f"found: {text}" for text in found.wrong]
     wrong += checker.lost(before, found, told.acknowledged, set(operation.gone))
     wrong += checker.ill_lived(found, operation.forgiven)
+    wrong += checker.keyless(path, found)
     refused = (StorageFull.__name__, StorageFailed.__name__)
     if told.refused in refused and operation.name.startswith("enqueue"):
         for job_id in set(found.jobs) - set(before.jobs):
             wrong.append(f"{job_id} is there, and its caller was told that it is not")
-    may_be_unknown = operation.name.startswith(("enqueue", "cancel"))
+    may_be_unknown = operation.name.startswith(_MAY_BE_UNKNOWN)
     if told.refused == OutcomeUnknown.__name__ and not may_be_unknown:
         wrong.append("told that the outcome is unknown")
     if told.refused in refused and operation.name.startswith("cancel"):
@@ -220,6 +224,7 @@ def _judge_end(
     wrong = [f"at the end: {text}" for text in after.wrong]
     wrong += checker.lost(found, after, told.acknowledged, set(operation.gone))
     wrong += checker.ill_lived(after, operation.forgiven)
+    wrong += checker.out_of_turn(after)
     wrong += checker.unsettled(path, after) + checker.litter(path, after, operation.gone)
     for job_id, times in Counter(ran).items():
         if times > 1:

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Callable, ContextManager, Dict, NamedTuple, Optional, Sequence
 from unittest import mock
 
-from spoolq import fsio, spool
+from spoolq import dependencies, fsio, keys, spool
 from spoolq.job import Job
 from spoolq.names import Name
 from spoolq.spool import Record, SpoolDir
@@ -90,6 +90,30 @@ def _write_together_unsynced(directory: fsio.Dir, files: Dict[str, bytes], *, sy
 
 FINISHES = ["finish completed", "finish two"]
 
+
+def _after_publishing(name: str) -> Callable[[], ContextManager[Any]]:
+    """Return a variant that makes what a new job needs when the job is in pending/ already."""
+
+    @contextmanager
+    def variant():
+        late = []
+        real, publish = getattr(*_MADE[name]), SpoolDir.publish
+
+        def publish_first(self, files, durability="full"):
+            publish(self, files, durability)
+            for arguments in late:
+                real(*arguments)
+
+        with mock.patch.object(*_MADE[name], lambda *arguments: late.append(arguments)):
+            with mock.patch.object(SpoolDir, "publish", publish_first):
+                yield
+
+    return variant
+
+
+_MADE = {"waits": (dependencies, "begin"), "keys": (keys, "take")}
+
+
 CONTROLS = [
     Control(
         "moved before it is recorded",
@@ -135,5 +159,15 @@ CONTROLS = [
         "a recorded outcome is not looked for",
         _patched((Job, "recorded", lambda self, attempt, stamp: None)),
         FINISHES,
+    ),
+    Control(
+        "a job is published before it is noted what it waits for",
+        _after_publishing("waits"),
+        ["enqueue after another", "enqueue a chain"],
+    ),
+    Control(
+        "a job is published before it has its key",
+        _after_publishing("keys"),
+        ["enqueue with a key"],
     ),
 ]

@@ -8,13 +8,15 @@ import json
 import os
 from typing import Any, Callable, List, NamedTuple, Sequence
 
-from spoolq import config, control, instants, roster
+from spoolq import changing, config, control, dependencies, instants, keys, names, roster, views
 from spoolq.adoption import Intake, read_job
 from spoolq.api import Spool
+from spoolq.chores import Beside
 from spoolq.job import CANCELLED, INTERRUPTED
 from spoolq.lease import Lease
 from spoolq.names import Name, parse
 from spoolq.recovery import Recovery, record_of
+from spoolq.releasing import Releasing
 from spoolq.spool import SpoolDir
 
 from ..reboot import record
@@ -334,6 +336,69 @@ def _completed(spool: SpoolDir) -> None:
     put(spool, "completed", "j2", 1)
 
 
+# --- features that are made of files --------------------------------------------------------------
+
+
+def _batch(*jobs: dict) -> Callable[[Call], None]:
+    def run(call: Call) -> None:
+        with Spool(call.spool.path) as spool:
+            for job_id in spool.enqueue_many(jobs):
+                call.tell("promise", job_id)
+
+    return run
+
+
+def _replace(call: Call) -> None:
+    with Spool(call.spool.path) as spool:
+        spool.enqueue("echo new", key="k", if_queued="replace")
+    call.tell("moved", "j1", True)
+
+
+def _keyed(state: str) -> Callable[[SpoolDir], None]:
+    """Prepare a job in a state, and a key that is its own."""
+
+    def prepare(spool: SpoolDir) -> None:
+        put(spool, state, "j1", 4 if state == "dead" else 0, key="k")
+        keys.take(spool, {"k": "j1"}, "full")
+
+    return prepare
+
+
+def _awaited(state: str) -> Callable[[SpoolDir], None]:
+    """Prepare a job in a state, one that waits for its success, and one that waits for that."""
+
+    def prepare(spool: SpoolDir) -> None:
+        put(spool, state, "j1", {"completed": 1, "dead": 4}.get(state, 0))
+        waits = []
+        for job_id, other in (("j2", "j1"), ("j3", "j2")):
+            name = put(spool, "pending", job_id, after=[other])
+            pending = os.path.join(spool.path, "pending")
+            waiting = name._replace(stamp=names.AFTER)
+            os.rename(os.path.join(pending, str(name)), os.path.join(pending, str(waiting)))
+            waits.append(dependencies.Wait(job_id, True, other))
+        dependencies.begin(spool, waits, "full")
+
+    return prepare
+
+
+def _let_go(call: Call) -> None:
+    with call.seam.aside():
+        own = Lease.start(call.spool, {})
+        chore = Releasing(Beside(call.spool, own, None, instants.now, lambda: 0.0))
+    chore.settle(config.Settings())
+
+
+def _held(call: Call) -> None:
+    changing.hold(call.spool, "j1")
+    changing.release(call.spool, "j1")
+    call.tell("promise", "j1")
+
+
+def _rewrite(call: Call) -> None:
+    view = views.find(call.spool, "j1")
+    changing.rewrite(call.spool, view, {**changing.shown(view), "tags": ["new"], "priority": 9})
+
+
 BATCH = 25  # from 24 on, one sync of the filesystem serves all
 
 OPERATIONS = [
@@ -389,4 +454,33 @@ OPERATIONS = [
     Operation("worker stop", _nothing, _start_beside_another, primitive=True),
     Operation("config set", _nothing, _config),
     Operation("pause and resume", _nothing, _pause),
+    Operation("enqueue after another", _waiting("j1"), _enqueue(1, after=["j1"], priority=9)),
+    Operation(
+        "enqueue a chain",
+        _nothing,
+        _batch(
+            {"id": "b", "command": "echo b", "after": ["a"], "priority": 9},
+            {"id": "c", "command": "echo c", "after": ["a", "b"]},
+            {"id": "a", "command": "echo a"},
+        ),
+    ),
+    Operation("enqueue with a key", _nothing, _enqueue(1, key="k")),
+    Operation("enqueue with a key of a dead job", _keyed("dead"), _enqueue(1, key="k")),
+    Operation("enqueue with a key that waits", _keyed("pending"), _enqueue(1, key="k")),
+    Operation(
+        "replace what waits",
+        _keyed("pending"),
+        _replace,
+    ),
+    Operation("dlq retry with a key", _keyed("dead"), _retry, forgiven=["j1"]),
+    Operation(
+        "adopt one that waits",
+        _drop(b'{"command": "echo 1", "id": "a"}', b'{"command": "echo 2", "after": ["a"]}'),
+        _admit,
+        primitive=True,
+    ),
+    Operation("let go what waited", _awaited("completed"), _let_go, primitive=True),
+    Operation("end what waited", _awaited("dead"), _let_go, primitive=True),
+    Operation("hold and release", _waiting("j1"), _held),
+    Operation("rewrite", _waiting("j1"), _rewrite),
 ]

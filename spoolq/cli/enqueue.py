@@ -144,6 +144,7 @@ def enqueue(stream: bool, **options: Any) -> None:
     spoolq enqueue 'make -j2 && make install'
     spoolq enqueue --in 10m --priority 9 cp 'my file' /backup/
     spoolq enqueue '{"command": "sleep 3", "tags": ["night"]}' --max-retries 5
+    spoolq enqueue --after last --key report './report'
     find . -name '*.wav' | sed 's/.*/flac "&"/' | spoolq enqueue -
     """
     ctx = click.get_current_context()

@@ -108,8 +108,8 @@ def _cancel_waiting(spool: SpoolDir, view: JobView, clock: Clock) -> None:
 
 def end_waiting(
     spool: SpoolDir, own: lease.Lease, view: JobView, facts: Entry, clock: Clock
-) -> None:
-    """End a waiting job without a run, for what `facts` say; it may have moved on meanwhile.
+) -> bool:
+    """End a waiting job without a run, for what `facts` say; False if it has moved on meanwhile.
 
     Raises:
         InvalidJob: it is no job.
@@ -119,7 +119,7 @@ def end_waiting(
     with translated(spool.path):
         claim = spool.claim_to_change(view.state, view.filename, view.name, own.name)
         if claim is None:
-            return  # who asked looks again
+            return False  # who asked looks again
         # CRASH: the claim of a canceller that died is put back by recovery, as it was
         # (test_a_canceller_killed_in_the_middle_loses_nothing).
         current = views.look(spool, "processing", str(claim), view.settings)
@@ -150,6 +150,7 @@ def end_waiting(
         if report.error is not None:
             _undo(spool, claim, view)
             raise storage_error(report.error, spool.path) from report.error
+        return report.done[claim] is not None
 
 
 def _undo(spool: SpoolDir, claim: Name, view: JobView) -> None:

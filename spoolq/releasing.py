@@ -153,17 +153,21 @@ class Releasing(Chore):
     def _end(self, wait: Wait, state: str, settings: Settings) -> bool:
         """End a job that waits for the success of one that has none."""
         view = self._waiting(wait.job, settings)
-        if view is not None:
-            what = "is dead" if state == "dead" else "is gone"
-            error = f"{wait.other}, which it waited for, {what}"
-            facts = {"error": error, "waited_for": wait.other}
-            control.end_waiting(self._spool, self._beside.own, view, facts, self._beside.clock)
-            logger.warning("%s dead: %s", wait.job, error)
+        what = "is dead" if state == "dead" else "is gone"
+        error = f"{wait.other}, which it waited for, {what}"
+        facts = {"error": error, "waited_for": wait.other}
+        own, clock = self._beside.own, self._beside.clock
+        # RACE: it may be on its way into pending/, or being changed: then its files have to stay,
+        # or it would be let go (test_the_files_of_a_job_that_could_not_be_ended_stay).
+        if view is None or not control.end_waiting(self._spool, own, view, facts, clock):
+            self._look_again()
+            return False
+        logger.warning("%s dead: %s", wait.job, error)
         for one in [one for some in self._waits.values() for one in some if one.job == wait.job]:
             self._waits[one.other].discard(one)
             dependencies.end(self._spool, one)
         dependencies.end(self._spool, wait)
-        return view is not None
+        return True
 
     def _waiting(self, job_id: str, settings: Settings) -> Optional[JobView]:
         """Return a job that is held in pending/, or None."""

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from spoolq import changing, control, dependencies, lease, names, views
+from spoolq import admission, changing, control, dependencies, lease, names, views
 from spoolq.api import Spool
 from spoolq.chores import Beside
 from spoolq.config import Settings
@@ -330,6 +330,31 @@ def test_a_job_that_is_being_changed_keeps_what_it_waits_for(spool, api, clock, 
     releasing.look(SETTINGS)
     assert open_files(spool) == ["c.after.a"]
     spool.give_back(claim, view.name)
+    own.leave()
+
+
+@pytest.mark.parametrize("where", ["on its way", "being changed"])
+def test_the_files_of_a_job_that_could_not_be_ended_stay(spool, api, clock, releasing, where):
+    """Found by the model: without them it would be let go, though what it waits for is dead."""
+    for job_id in ("a", "b"):
+        api.enqueue("true", id=job_id)
+    api.enqueue("true", id="c", after=["a", "b"])
+    end(spool, clock, "b", "dead")
+    view = views.find(spool, "c")
+    aside = os.path.join(spool.path, "processing" if where == "being changed" else "tmp", "c.json")
+    own = lease.Lease.start(spool, {"count": 0})
+    if where == "being changed":
+        claim = spool.claim_to_change("pending", view.filename, view.name, own.name)
+        aside = os.path.join(spool.path, "processing", str(claim))
+    else:
+        os.rename(view.path, aside)
+    with admission.held(spool):
+        releasing.look(SETTINGS)
+        assert open_files(spool) == ["c.after.a", "c.after.b"]
+        os.rename(aside, view.path)
+    clock.advance(60)
+    releasing.look(SETTINGS)
+    assert (state(spool, "c"), open_files(spool)) == ("dead", [])
     own.leave()
 
 

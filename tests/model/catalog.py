@@ -5,6 +5,7 @@ from . import (
     scenarios_drops,
     scenarios_hosts,
     scenarios_people,
+    scenarios_waits,
     scenarios_workers,
 )
 from .registry import BREAKING, LARGE, SCENARIOS
@@ -17,5 +18,6 @@ __all__ = [
     "scenarios_drops",
     "scenarios_hosts",
     "scenarios_people",
+    "scenarios_waits",
     "scenarios_workers",
 ]

@@ -101,6 +101,30 @@ CONTROLS: Dict[str, Control] = {
         "two_drops_one_id", "I4", {"looks_for_id": 0}
     ),
     "a single look for an id": Control("drop_of_an_id_that_moves", "I4", {"looks_for_id": 1}),
+    # ---- what waits for others, and keys
+    "what a job waits for is noted when it is published": Control(
+        "one_waits_for_two", "W1", {"waits_made": "after"}
+    ),
+    "the files of what is waited for are looked at first": Control(
+        "one_waits_for_two", "W1", {"waits_looked": "files-first", "let_go": "as-seen"}
+    ),
+    "a job is let go as it was seen": Control(
+        "two_look_at_one_that_waits", "W1", {"let_go": "as-seen"}
+    ),
+    "a job is let go that was not there when its files were looked at": Control(
+        "one_waits_for_two", "W1", {"let_go": "at-files"}
+    ),
+    "the files go of a job that could not be ended": Control(
+        "one_waits_for_two", "W1", {"ended": "unseen"}
+    ),
+    "what is in the making is swept without a lock": Control(
+        "a_batch_beside_a_look", "W", {"swept": "unlocked"}
+    ),
+    "a key is made when its job is published": Control(
+        "two_ask_for_one_key", "K1", {"key_made": "after"}
+    ),
+    "keys are given without a lock": Control("two_ask_for_one_key", "K1", {"ids_locked": False}),
+    "keys are tidied without a lock": Control("two_ask_for_one_key", "K1", {"swept": "unlocked"}),
     # ---- what the format forbids
     "an edit in pending": Control("edited_where_it_waits", "I1"),
     "a cancel is recorded where the job waits": Control("cancelled_where_it_waits", "I1"),

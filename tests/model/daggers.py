@@ -125,4 +125,25 @@ DAGGERS: Dict[str, Tuple[str, ...]] = {
     ),
     "move it to `dead/`, edit, move it back.": ("model: an edit in pending",),
     "a listing may miss a file on the move.": ("model: a single look for an id",),
+    "and then publishes the job, all under the lock on `tmp/.ids`.": (
+        "model: what a job waits for is noted when it is published",
+        "loop: a job is published before it is noted what it waits for",
+    ),
+    "A job of that time that is seen first, and after that none of its files,": (
+        "model: the files of what is waited for are looked at first",
+        "model: a job is let go as it was seen",
+        "model: a job is let go that was not there when its files were looked at",
+    ),
+    "once it is there, and there alone, its files go.": (
+        "model: the files go of a job that could not be ended",
+    ),
+    "for missing: a job may be about to be published.": (
+        "model: what is in the making is swept without a lock",
+    ),
+    "before its job is published, under the lock on `tmp/.ids`.": (
+        "model: a key is made when its job is published",
+        "model: keys are given without a lock",
+        "loop: a job is published before it has its key",
+    ),
+    "of keys that are nobody's, under the same lock.": ("model: keys are tidied without a lock",),
 }

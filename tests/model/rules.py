@@ -36,6 +36,12 @@ class Rules:
     removal: str = "first"  # of its directory, before the takeover; or "after" that
     starts: str = "unbroken"  # claims since whose making no guard has acted; or "whatever"
     looks_for_id: int = 2  # a listing misses what is on the move
+    waits_made: str = "before"  # the files in after/, before their job is published; or "after"
+    waits_looked: str = "jobs-first"  # and at the files then; or "files-first"
+    let_go: str = "looks-again"  # at the job, then at its files; or "at-files" alone; or "as-seen"
+    ended: str = "itself"  # before its files go, where what it waits for is dead; or "unseen"
+    swept: str = "locked"  # what may be in the making, under tmp/.ids; or "unlocked"
+    key_made: str = "before"  # its job is published; or "after"
     ids_locked: bool = True  # explicit ids are searched and published under tmp/.ids
 
     def but(self, **changes: Any) -> "Rules":

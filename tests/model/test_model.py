@@ -231,6 +231,22 @@ def test_what_is_no_job_is_buried_and_holds_up_no_drop() -> None:
     holds("what_is_no_job_beside_a_drop")
 
 
+def test_a_job_that_waits_for_others_goes_when_it_may_whoever_is_killed() -> None:
+    holds("one_waits_for_two")
+
+
+def test_of_two_who_look_one_lets_it_go_in_time() -> None:
+    holds("two_look_at_one_that_waits")
+
+
+def test_a_job_whose_prerequisite_comes_behind_it_is_not_ended_for_that() -> None:
+    holds("a_batch_beside_a_look")
+
+
+def test_of_two_jobs_of_one_key_one_waits_or_runs() -> None:
+    holds("two_ask_for_one_key")
+
+
 # ---- negative controls
 
 

@@ -365,15 +365,22 @@ def probe(spool: SpoolDir, worker: str, filename: str = LOCK) -> str:
 def clear(parent: Dir, name: str, tmp: Dir) -> None:
     """Remove a directory and the files in it: a worker's, with the requests to it.
 
-    A directory in it, which a command has made there, goes to `tmp`, where litter is swept.
+    A directory in it, which a command has made there, goes to `tmp`, where litter is swept. What
+    cannot be removed holds up nothing that can.
 
     Raises:
-        OSError: it is not there, or something new has come into it meanwhile.
+        OSError: it is not there, or something stays, or has come into it meanwhile.
     """
     directory = _entered(parent, name)
+    failure: Optional[OSError] = None
     try:
         for entry in directory.list():
-            put_away(directory, entry, tmp)
+            try:
+                put_away(directory, entry, tmp)
+            except OSError as error:
+                failure = failure or error
     finally:
         directory.close()
+    if failure is not None:
+        raise failure
     parent.rmdir(name)

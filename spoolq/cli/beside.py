@@ -7,6 +7,14 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from spoolq.chores import Kind
+from spoolq.chores import Beside, Chore, Kind
+from spoolq.workdirs import WORK
 
-CHORES: Tuple[Kind, ...] = ()
+
+def _disposal(beside: Beside) -> Chore:
+    from spoolq.disposal import Disposal
+
+    return Disposal(beside)
+
+
+CHORES: Tuple[Kind, ...] = (Kind("work", lambda entries, _: WORK in entries, _disposal),)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Callable, Dict, Optional, Tuple
 
-from spoolq import executors, instants, lease, logs, platform
+from spoolq import executors, instants, lease, logs, platform, workdirs
 from spoolq.adoption import Intake, Unreadable, read_job
 from spoolq.agenda import Agenda
 from spoolq.config import Settings
 from spoolq.elsewhere import Alive
-from spoolq.errors import InvalidJob
+from spoolq.errors import InvalidJob, StorageFailed
 from spoolq.executors import Executor, NoRoom, NotNow, Run
 from spoolq.guard import Guarding
 from spoolq.job import CANCELLED
@@ -190,6 +190,8 @@ class Claiming:
         try:
             if not may_start():
                 raise NotNow("the server of the spool was out of reach")
+            if job.fields.get("workdir") and not self._provides(run):
+                return False
             self._executor.submit(run)
         except NoRoom as error:
             self._spool.give_back(claim, name)
@@ -202,6 +204,18 @@ class Claiming:
         attempts = 1 + settings.policy(job).max_retries
         told = f"{claim.id} attempt {claim.attempt} of {attempts}: {shortened(job.line, 200)}"
         logs.tell(claim, "started", told)
+        return True
+
+    def _provides(self, run: Run) -> bool:
+        """Make the directory that a job keeps, wherever its command runs; False: it waits again."""
+        sync = run.settings.durability != "none"
+        try:
+            workdirs.provide(self._spool, run.claim.id, run.job, sync=sync)
+        except OSError as error:
+            failure = StorageFailed(f"its work directory cannot be made: {error.strerror}")
+            self._spool.give_back(run.claim, run.waited)
+            self._intake.put_off(str(run.waited.waiting()), failure)
+            return False
         return True
 
     def _free_slot(self) -> _Slot:

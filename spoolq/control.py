@@ -10,9 +10,9 @@ import shlex
 import time
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Callable, Iterable, Iterator, List, Optional
+from typing import Callable, Dict, Iterable, Iterator, List, Optional
 
-from spoolq import admission, errands, instants, lease, names, roster, views
+from spoolq import admission, errands, instants, lease, names, requests, roster, views
 from spoolq.errors import BadInput, Busy, NotFound, OutcomeUnknown, WrongState
 from spoolq.executors import kind_of
 from spoolq.job import CANCELLED, Entry, next_place
@@ -20,12 +20,14 @@ from spoolq.layout import PAUSED, storage_error, translated
 from spoolq.names import Name
 from spoolq.neighbours import DEAD, Neighbours
 from spoolq.recovery import Recovery, record_of
+from spoolq.roster import WorkerView
 from spoolq.spool import Record, SpoolDir
 from spoolq.text import closest
 from spoolq.views import JobView
 
 Clock = Callable[[], datetime]
 _POLL = 0.05
+_ANSWER = 10.0  # seconds for a worker to heed how many it is to run
 _SILENCE = 1.0  # seconds after which a person is told what is waited for
 
 
@@ -293,15 +295,73 @@ def stop(spool: SpoolDir, wanted: Iterable[str], *, interrupt: bool) -> List[str
         NotFound: no such worker is alive.
         BadInput: an empty text, which every name begins with.
     """
+    chosen = [worker.name for worker in _chosen(spool, wanted)]
+    for name in chosen:
+        _request(spool, name, "stop.now" if interrupt else "stop")
+    spool.ring()
+    return chosen
+
+
+def resize(spool: SpoolDir, wanted: Iterable[str], count: int) -> Dict[str, Optional[int]]:
+    """Let workers run so many jobs at a time, all of them if none is named.
+
+    Returns:
+        Their names, each with how many it was, None where it had no bound.
+
+    Raises:
+        NotFound: no such worker is alive.
+        BadInput: an empty text, or a worker that runs nothing, or has no count to change.
+        Busy: one has not answered within seconds, and may yet.
+    """
+    wanted = list(wanted)
+    chosen = _chosen(spool, wanted)
+    idle = [worker for worker in chosen if worker.card.get("count") == 0]
+    if idle and wanted:
+        raise BadInput(
+            f"{idle[0].name} runs no jobs: it sends them, or changes them",
+            hint="spoolq worker list shows who runs jobs",
+        )
+    before = {w.name: w.card.get("count") for w in chosen if w not in idle}
+    request = requests.of_count(count)
+    for name in before:
+        _request(spool, name, request)
+    spool.ring()
+    deadline = time.monotonic() + _ANSWER
+    for name in before:
+        while _asks(spool, name, request):
+            if time.monotonic() > deadline:
+                raise Busy(f"{name} has been asked, and has not answered yet")
+            time.sleep(_POLL)
+        if lease.read_card(spool, name).get("count") != count:
+            raise BadInput(
+                f"{name} does not run {count} at a time: its executor has no such number, it has "
+                "left, or another was asked for meanwhile",
+                hint="spoolq worker list shows it",
+            )
+    return before
+
+
+def _asks(spool: SpoolDir, worker: str, request: str) -> bool:
+    """Say whether a request still lies with a worker."""
+    try:
+        directory = lease.room(spool, worker)
+    except FileNotFoundError:
+        return False
+    try:
+        return directory.has(request)
+    finally:
+        directory.close()
+
+
+def _chosen(spool: SpoolDir, wanted: Iterable[str]) -> List[WorkerView]:
+    """Return the living workers that are meant, each by the beginning of its name; or all."""
     wanted = list(wanted)
     if "" in wanted:
         raise BadInput("an empty text names no worker", hint="spoolq worker list shows them")
-    alive = [worker.name for worker in roster.workers(spool) if worker.alive]
+    alive = {worker.name: worker for worker in roster.workers(spool) if worker.alive}
     chosen = []
     for text in wanted:
-        matches = [name for name in alive if name == text] or [
-            name for name in alive if name.startswith(text)
-        ]
+        matches = [text] if text in alive else [name for name in alive if name.startswith(text)]
         if not matches:
             starts = {name[: len(text)]: name for name in alive}
             meant = closest(text, starts)
@@ -310,10 +370,7 @@ def stop(spool: SpoolDir, wanted: Iterable[str], *, interrupt: bool) -> List[str
                 f"no worker {text!r} is alive{guess}", hint="spoolq worker list shows them"
             )
         chosen += matches
-    for name in chosen or alive:
-        _request(spool, name, "stop.now" if interrupt else "stop")
-    spool.ring()
-    return chosen or alive
+    return [alive[name] for name in chosen or alive]
 
 
 def _request(spool: SpoolDir, worker: str, request: str) -> bool:

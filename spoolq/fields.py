@@ -194,6 +194,11 @@ def _check_needs(value: Any) -> None:
             raise _Bad(str(error), name) from None
 
 
+def _check_flag(value: Any) -> None:
+    if not isinstance(value, bool):
+        raise _Bad(f"must be true or false, not {_kind(value)}")
+
+
 def _check_history(value: Any) -> None:
     if not isinstance(value, list):
         raise _Bad(f"must be a list, not {_kind(value)}")
@@ -315,6 +320,11 @@ FIELDS: Dict[str, Field] = {
             },
         },
         "the function of Python that `python -m spoolq.call` calls, and its arguments",
+    ),
+    "workdir": Field(
+        _check_flag,
+        {"type": "boolean"},
+        "true: a directory that is kept from attempt to attempt, in SPOOLQ_WORKDIR",
     ),
     "created_at": Field(_check_rfc3339, _RFC, "when it was enqueued; the file's mtime if absent"),
     "history": Field(

@@ -5,7 +5,7 @@
         worker.json     who this is, for people and for `worker list`
         0.lock 1.lock   one for each slot in use: held by the run, inherited by its command
         0.outcome       the end of a run, in the making
-        stop            requests of others: stop, stop.now, cancel.ID
+        stop            requests of others: stop, stop.now, cancel.ID, count.N
 
 Death is noticed without clocks: the kernel frees the locks. `lock` is close-on-exec, so it tells of
 the worker; a slot's lock is inherited, so it tells of what is left of a run.
@@ -106,7 +106,12 @@ class Lease:
         if self._troubles.get(step, "") == text:
             return
         troubles = {**self._troubles, step: text}
-        card = {**self.card, "trouble": "; ".join(filter(None, troubles.values()))}
+        if self.show(trouble="; ".join(filter(None, troubles.values()))):
+            self._troubles = troubles  # else it is tried again as long as there is trouble
+
+    def show(self, **facts: Any) -> bool:
+        """Let worker.json say something else of this worker; False where it cannot just now."""
+        card = {**self.card, **facts}
         try:
             descriptor = open_own(self.dir, CARD)
             try:
@@ -114,8 +119,9 @@ class Lease:
             finally:
                 os.close(descriptor)
         except OSError:
-            return  # for people alone; it is tried again as long as there is trouble
-        self._troubles, self.card = troubles, card
+            return False
+        self.card = card
+        return True
 
     def is_ours(self) -> bool:
         """Say whether the spool and workers/W are still the directories of the start.
@@ -181,7 +187,7 @@ class Lease:
 
 def is_request(entry: str) -> bool:
     """Say whether a file in a worker's directory asks it for something."""
-    return entry in ("stop", "stop.now") or entry.startswith("cancel.")
+    return entry in ("stop", "stop.now") or entry.startswith(("cancel.", "count."))
 
 
 def open_own(directory: Dir, name: str, *, strict: bool = False) -> int:
@@ -365,15 +371,22 @@ def probe(spool: SpoolDir, worker: str, filename: str = LOCK) -> str:
 def clear(parent: Dir, name: str, tmp: Dir) -> None:
     """Remove a directory and the files in it: a worker's, with the requests to it.
 
-    A directory in it, which a command has made there, goes to `tmp`, where litter is swept.
+    A directory in it, which a command has made there, goes to `tmp`, where litter is swept. What
+    cannot be removed holds up nothing that can.
 
     Raises:
-        OSError: it is not there, or something new has come into it meanwhile.
+        OSError: it is not there, or something stays, or has come into it meanwhile.
     """
     directory = _entered(parent, name)
+    failure: Optional[OSError] = None
     try:
         for entry in directory.list():
-            put_away(directory, entry, tmp)
+            try:
+                put_away(directory, entry, tmp)
+            except OSError as error:
+                failure = failure or error
     finally:
         directory.close()
+    if failure is not None:
+        raise failure
     parent.rmdir(name)

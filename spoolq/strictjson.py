@@ -27,8 +27,8 @@ class _Fault(ValueError):
     """Raised by the hooks: something is wrong, the walk will say where."""
 
 
-def parse_object(data: bytes) -> Tuple[str, Dict[str, Any]]:
-    """Read a JSON object.
+def parse_object(data: bytes, depth: int = MAX_DEPTH) -> Tuple[str, Dict[str, Any]]:
+    """Read a JSON object, nested no more than `depth` deep.
 
     Returns:
         The decoded text, for `place`, and the object.
@@ -48,10 +48,10 @@ def parse_object(data: bytes) -> Tuple[str, Dict[str, Any]]:
     except _Fault:
         _refuse_fault(text)
     except RecursionError:
-        _refuse_depth(text)
+        _refuse_depth(text, depth)
         raise
-    if text.count("[") + text.count("{") > MAX_DEPTH:
-        _refuse_depth(text)
+    if text.count("[") + text.count("{") > depth:
+        _refuse_depth(text, depth)
     if not isinstance(value, dict):
         raise InvalidJob("a job is a JSON object: { ... }", line=1, column=1)
     if _SURROGATE.search(text):
@@ -73,6 +73,11 @@ def dump_object(fields: Dict[str, Any]) -> bytes:
         else:
             lines.append(f"  {_key(key)}: {_dump(value)}")
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode("utf-8")
+
+
+def dump_line(value: Any) -> bytes:
+    """Write a value as one line, with its end; errors as `dump_object`."""
+    return (_dump(value) + "\n").encode("utf-8")
 
 
 _readable = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
@@ -177,13 +182,13 @@ def _refuse(text: str, reason: str, offset: int, path: Path = ()) -> NoReturn:
     raise InvalidJob(reason, path=path, line=line, column=column)
 
 
-def _refuse_depth(text: str) -> None:
+def _refuse_depth(text: str, most: int) -> None:
     depth = 0
     for match in _TOKEN.finditer(text):
         token = match.group(1)
         depth += (token in ("{", "[")) - (token in ("}", "]"))
-        if depth > MAX_DEPTH:
-            _refuse(text, f"nested more than {MAX_DEPTH} deep", match.start(1))
+        if depth > most:
+            _refuse(text, f"nested more than {most} deep", match.start(1))
 
 
 def _refuse_fault(text: str) -> NoReturn:

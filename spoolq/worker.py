@@ -16,7 +16,7 @@ import random
 from datetime import datetime
 from typing import Callable, List, Optional, Sequence
 
-from spoolq import instants, lease, names, wishes
+from spoolq import instants, lease, names, requests, wishes
 from spoolq.adoption import Intake
 from spoolq.agenda import Agenda
 from spoolq.bell import Bell
@@ -287,11 +287,17 @@ class Worker:
     def _listen(self) -> None:
         """Heed what others have written: the settings, and requests to this worker."""
         self._guarded(self._heed_settings)
+        counts: List[str] = []
         for request in filter(lease.is_request, self._entries()):
             if request.startswith("cancel."):
                 self._cancel(request)
+            elif request.startswith("count."):
+                counts.append(request)
             else:
                 self.stop(interrupt=request == "stop.now")
+
+        if counts:
+            requests.resize(self._lease, self._executor, counts)
 
     def _cancel(self, request: str) -> None:
         job_id = request[len("cancel.") :]

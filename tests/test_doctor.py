@@ -134,6 +134,18 @@ def lone_log(spool, clock):
     path_of(spool, "logs", f"j9.a1.{instants.to_stamp(clock())}.log", touch=True)
 
 
+def lone_work(spool, clock):
+    os.makedirs(path_of(spool, "work", "j9"))
+
+
+def half_gone(spool, clock):
+    os.makedirs(path_of(spool, "work", ".gone", "x"))
+
+
+def linked_work(spool, clock):
+    os.symlink("/nowhere", path_of(spool, "work"))
+
+
 def removed(name):
     return lambda spool, clock: shutil.rmtree(path_of(spool, name))
 
@@ -200,6 +212,9 @@ DAMAGES = {
     "litter": ("litter", "tmp/half", old_litter, True),
     "a bell": ("litter", "pending/.bell-x", bell, True),
     "a log alone": ("log-without-job", "logs/j9", lone_log, False),
+    "kept by nobody": ("work-without-job", "work/j9", lone_work, False),
+    "removed by half": ("work-without-job", "work/.gone", half_gone, False),
+    "a link for work": ("not-a-directory", "work", linked_work, False),
     "paused": ("paused", "paused", paused, False),
     "no worker": ("no-worker", "workers", waiting(late=300), False),
     "no worker, not late": ("no-worker", "workers", waiting(), False),
@@ -208,7 +223,14 @@ DAMAGES = {
     "a stranger's directory": ("unsafe", "pending", foreign_directory, False),
     "a stranger's file": ("foreign-file", "pending/", foreign_file, False),
 }
-NOTES = {"readable", "unknown-setting", "ignored", "log-without-job", "far-future"}
+NOTES = {
+    "readable",
+    "unknown-setting",
+    "ignored",
+    "log-without-job",
+    "work-without-job",
+    "far-future",
+}
 HARMLESS = NOTES | {"no job, dead", "no worker, not late"}
 NEEDS_ROOT = {"a stranger's directory", "a stranger's file"}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Tuple
 
 from spoolq.chores import Beside, Chore, Kind
+from spoolq.workdirs import WORK
 
 
 def _releasing(beside: Beside) -> Chore:
@@ -22,7 +23,14 @@ def _keyring(beside: Beside) -> Chore:
     return Keyring(beside)
 
 
+def _disposal(beside: Beside) -> Chore:
+    from spoolq.disposal import Disposal
+
+    return Disposal(beside)
+
+
 CHORES: Tuple[Kind, ...] = (
     Kind("releasing", lambda entries, settings: "after" in entries, _releasing),
     Kind("keyring", lambda entries, settings: "keys" in entries, _keyring),
+    Kind("work", lambda entries, settings: WORK in entries, _disposal),
 )

@@ -104,6 +104,7 @@ def job_options(words: str) -> Callable[[_F], _F]:
             metavar="NAME=AMOUNT",
             help="What it needs, for executors that know of it: gpu=1; repeatable.",
         ),
+        click.option("--workdir", is_flag=True, help="A directory kept from attempt to attempt."),
         click.option("--cwd", metavar="DIR", help="Where it runs; else where you are."),
         click.option(
             "--env",
@@ -189,6 +190,8 @@ def overriding(options: Dict[str, Any]) -> Dict[str, Any]:
             fields[key] = given.codes(f"--{key.replace('_', '-')}", options[key])
     if options["needs"]:
         fields["needs"] = given.needs(options["needs"])
+    if options["workdir"]:
+        fields["workdir"] = True
     if options["backoff_base"] is not None:
         fields["backoff_base"] = _whole(options["backoff_base"])
     if options["timeout"] is not None:

@@ -32,7 +32,7 @@ _SECTIONS = (
         "The spool",
         ("status", "watch", "dashboard", "init", "config", "purge", "doctor", "completion", "demo"),
     ),
-    ("Other machines", ("forward", "receive")),
+    ("Other machines", ("forward", "receive", "export", "import")),
     ("The machine", ("metrics", "systemd")),
 )
 _VERBS: Lazy = {
@@ -64,6 +64,8 @@ _VERBS: Lazy = {
     "demo": ("demo:demo", "Show in a minute how it works."),
     "forward": ("forward:forward", "Move waiting jobs into another spool."),
     "receive": ("forward:receive", "Take in what forward sends."),
+    "export": ("moving:export", "Print jobs as lines of JSON, for another spool."),
+    "import": ("moving:import_jobs", "Take in the jobs of an export."),
     "metrics": ("metrics:metrics", "Print how the spool is, for Prometheus."),
     "systemd": ("systemd:systemd", "Let systemd run the workers."),
 }

@@ -9,7 +9,7 @@ import time
 from typing import Any, Dict, List, Mapping, Optional
 
 from spoolq import api, config, instants
-from spoolq.errors import StorageFailed
+from spoolq.errors import BadInput, StorageFailed
 from spoolq.spool import SpoolDir
 
 
@@ -19,6 +19,7 @@ def serve(
     count: Optional[int],
     drain: bool = False,
     stop_within: float = math.inf,
+    nice: Optional[int] = None,
     verbose: bool = False,
     as_json: bool = False,
     kind: str = "local",
@@ -28,6 +29,7 @@ def serve(
 
     Args:
         count: how many runs at a time, at most; None: as many as the executor takes.
+        nice: the nice value of the commands; None: the worker's.
         kind: which executor.
         options: what it is told.
 
@@ -67,6 +69,13 @@ def serve(
     here = getattr(factory, "HERE", False)
     if here or count is not None:
         card["count"] = count or 1
+    if nice is not None:
+        if not here:
+            raise BadInput(
+                f"--nice is for commands of this machine, and {kind} runs them elsewhere",
+                hint="its engine has priorities of its own",
+            )
+        card["nice"] = nice
     if not here:
         card["executor"] = {"name": kind, **factory.identity(options)}
     shared = spool.dir.is_shared
@@ -81,7 +90,7 @@ def serve(
         environment = notify.without(config.environment())
         executor = factory.make(
             executors.Context(
-                spool.dir, own.name, count, bell, environment, instants.now, time.monotonic
+                spool.dir, own.name, count, bell, environment, instants.now, time.monotonic, nice
             ),
             options,
         )

@@ -17,6 +17,7 @@ from spoolq.cli.verbs import (
     did_you_mean,
     is_spool,
     open_spool,
+    require_format,
     spool_path,
     typed,
     working_directory,
@@ -224,6 +225,9 @@ def init(ctx: click.Context, directory: Optional[str], group: Optional[str]) -> 
     if os.path.isfile(path):
         raise Refused(f"{path} is a file, and a spool is a directory", "spoolq init OTHER-NAME")
     there = is_spool(path) and os.path.exists(os.path.join(path, config.FILE))
+    if there:
+        with api.Spool(path) as known:
+            require_format(known)
     spool = SpoolDir.create(path, group)
     try:
         render.say(

@@ -11,7 +11,7 @@ import os
 from datetime import datetime
 from typing import Any, List, Optional, Sequence, Tuple
 
-from spoolq import api, callables, errands, instants, job, logs, names, spans
+from spoolq import api, callables, errands, instants, job, logs, names, spans, workdirs
 from spoolq.cli import chain, columns, render, tables, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.render import escape
@@ -34,7 +34,7 @@ def tell(spool: api.Spool, view: JobView) -> None:
     if view.problem is not None:
         rows.append(("problem", Cell.styled(escape(str(view.problem)), "red")))
     if view.job is not None:
-        rows += _what(view)
+        rows += _what(spool, view)
     rows.append(("file", escape(view.path)))
     newest = _log(spool, view)
     if newest is not None:
@@ -70,7 +70,7 @@ def _spelled(when: datetime, now: datetime) -> str:
 _CODES = (("success_on", "good codes"), ("retry_on", "retried"), ("dead_on", "final"))
 
 
-def _what(view: JobView) -> List[Row]:
+def _what(spool: api.Spool, view: JobView) -> List[Row]:
     """Return what runs, and how."""
     assert view.job is not None
     fields = view.job.fields
@@ -88,6 +88,8 @@ def _what(view: JobView) -> List[Row]:
     if "needs" in fields:
         needs = (f"{name}={amount:g}" for name, amount in fields["needs"].items())
         rows.append(("needs", escape(", ".join(needs))))
+    if fields.get("workdir") and os.path.isdir(workdirs.path_of(view.id, spool.path)):
+        rows.append(("work in", escape(workdirs.path_of(view.id, spool.path))))
     for key, label in _CODES:
         is_usual = view.job.call is not None and fields.get(key) == [callables.NOT_PLAIN]
         if key in fields and not is_usual:

@@ -180,6 +180,7 @@ def open_spool(*, create: bool = False) -> api.Spool:
 
     Raises:
         NoSpool: there is none, and `create` is False.
+        WrongFormat: it is of a format that this spoolq does not know.
     """
     path = spool_path()
     missing = create and not is_spool(path)
@@ -190,9 +191,19 @@ def open_spool(*, create: bool = False) -> api.Spool:
         )
     spool = api.Spool(path, create=missing)
     click.get_current_context().call_on_close(spool.close)
+    require_format(spool)
     if missing:
         render.say(f"made a spool at {render.escape(path)}")
     return spool
+
+
+def require_format(spool: api.Spool) -> None:
+    """Refuse a spool whose format this spoolq does not know: it must not touch anything there.
+
+    Raises:
+        WrongFormat: with the format.
+    """
+    _ = spool.settings  # which are kept, so that who needs them reads no more
 
 
 # --- verbs ----------------------------------------------------------------------------------------

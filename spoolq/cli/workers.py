@@ -41,6 +41,12 @@ def worker() -> None:
     metavar="DURATION",
     help="When asked to stop: end what still runs after so long; it waits again (no limit).",
 )
+@click.option(
+    "--nice",
+    type=Whole(-20, 19),
+    metavar="N",
+    help="The nice value of the commands, not of spoolq: 19 gives way to all others.",
+)
 @click.option("--verbose", "-v", is_flag=True, help="Tell more.")
 @click.option(
     "--log-format",
@@ -67,6 +73,7 @@ def start(
     count: Optional[int],
     drain: bool,
     stop_within: Optional[str],
+    nice: Optional[int],
     verbose: bool,
     log_format: str,
     kind: str,
@@ -80,7 +87,7 @@ def start(
     second one, more than a second later, ends what runs, and the jobs wait again.
 
     \b
-    spoolq worker start --count 4
+    spoolq worker start --count 4 --nice 10
     spoolq worker start --drain      # do what there is, then leave
     spoolq worker start --executor python --preload shop    # calls of Python, in warm processes
     """
@@ -93,6 +100,7 @@ def start(
         count=count,
         drain=drain,
         stop_within=seconds,
+        nice=nice,
         verbose=verbose,
         as_json=log_format == "json",
         kind=kind,
@@ -143,6 +151,40 @@ def stop(workers: Sequence[str], now: bool) -> None:
                 render.say(f"{name}: has left")
         if waiting:
             time.sleep(_POLL)
+
+
+# --- set ----------------------------------------------------------------------------------------
+
+
+@worker.command(name="set")
+@click.argument("workers", nargs=-1, metavar="[WORKER]...", shell_complete=completing.workers)
+@click.option(
+    "--count",
+    "-n",
+    type=Whole(1, 10_000),
+    metavar="N",
+    required=True,
+    help="How many jobs run at a time from now on.",
+)
+def set_count(workers: Sequence[str], count: int) -> None:
+    """Let workers that live run more jobs at a time, or fewer.
+
+    All of them, or those named (a beginning will do). More start at once; with fewer, what runs
+    goes on to its end. It holds until the worker leaves.
+
+    \b
+    spoolq worker set --count 8
+    spoolq worker set web1-4121 --count 1
+    """
+    from spoolq import control
+
+    spool = open_spool()
+    asked = control.resize(spool.dir, workers, count)
+    if not asked:
+        render.say(f"no worker runs on {render.escape(spool.path)}")
+    for name, before in asked.items():
+        was = "" if before is None else f" (before: {before})"
+        render.say(f"{name}: runs {count} at a time{was}{render.place(spool.path)}")
 
 
 # --- list -----------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Set, Tuple
 
 from spoolq import config, names
-from spoolq.doctor import crew, entries, machine, places
+from spoolq.doctor import crew, entries, kept, machine, places
 from spoolq.doctor.finding import CODES, NOTE, PROBLEM, Finding, problem
 from spoolq.doctor.machine import Facts
 from spoolq.doctor.patient import Patient
@@ -127,6 +127,7 @@ def _look_at_jobs(patient: Patient, facts: Facts) -> List[Finding]:
         ("the job files", entries.files),
         ("logs/", entries.orphaned_logs),
         ("tmp/", entries.litter),
+        ("work/", kept.work),
     ):
         found += _guarded(what, check(patient, listing))
     # RACE: the workers are seen before the claims are listed, so that one who starts in between

@@ -14,7 +14,17 @@ from __future__ import annotations
 import enum
 import re
 from datetime import datetime
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Protocol
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Protocol,
+    runtime_checkable,
+)
 
 from spoolq.bell import Bell
 from spoolq.config import Settings
@@ -115,8 +125,19 @@ class Executor(Protocol):
         """Let everything go; nothing runs any more, or what does is to go on."""
 
 
+@runtime_checkable
+class Resizable(Protocol):
+    """An executor whose number of runs can be changed; a worker says so of one that is not."""
+
+    def resize(self, most: int) -> None:
+        """Take no more than `most` runs at once from now on; those under way go on."""
+
+
 class Context(NamedTuple):
-    """What an executor is made of; `most` is how many runs at a time the user asked for."""
+    """What an executor is made of; `most` is how many runs at a time the user asked for.
+
+    `nice` is the nice value for commands; only those get one whose runs are of this machine.
+    """
 
     spool: SpoolDir
     worker: str
@@ -125,6 +146,7 @@ class Context(NamedTuple):
     environment: Mapping[str, str]
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
+    nice: Optional[int] = None
 
 
 class Factory(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Dict, List, Optional, Tuple
 
-from spoolq import platform, wishes
+from spoolq import platform, wishes, workdirs
 from spoolq.executors import Run
 from spoolq.processes import COOKIE
 
@@ -26,7 +26,9 @@ def variables(run: Run, spool_path: str) -> Dict[str, str]:
     """Return what a command finds in its environment besides its worker's."""
     claim = run.claim
     is_call = run.job.call is not None
-    result = {wishes.RESULT: wishes.result_path(claim, spool_path)} if is_call else {}
+    more = {wishes.RESULT: wishes.result_path(claim, spool_path)} if is_call else {}
+    if run.job.fields.get("workdir"):
+        more[workdirs.VARIABLE] = workdirs.path_of(claim.id, spool_path)
     return {
         **run.job.fields.get("env", {}),
         "SPOOLQ_JOB_ID": claim.id,
@@ -35,7 +37,7 @@ def variables(run: Run, spool_path: str) -> Dict[str, str]:
         "SPOOLQ_WORKER": claim.worker or "",
         COOKIE: str(claim),
         **wishes.variables(claim, spool_path),
-        **result,
+        **more,
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 
 from spoolq import lease, logs, platform
 from spoolq.executors import Context, Ended, Fate, Note, NotNow, Run, command, spawning
+from spoolq.executors.niceness import Niceness
 from spoolq.job import INTERRUPTED
 from spoolq.names import Name
 from spoolq.processes import Ending, Marks, push_on
@@ -56,6 +57,7 @@ class LocalExecutor:
         self._logs = context.spool.dir("logs")
         self._spool_path = context.spool.path
         self._capacity = context.most or 1
+        self._niceness = None if context.nice is None else Niceness(context.nice)
         self._bell = context.bell
         self._environment = _encoded(context.environment)
         self._clock = context.clock
@@ -73,6 +75,10 @@ class LocalExecutor:
     def capacity(self) -> int:
         """Return what was asked for, 1 if nothing was."""
         return self._capacity
+
+    def resize(self, most: int) -> None:
+        """Take so many runs at a time from now on; those under way go on."""
+        self._capacity = most
 
     def submit(self, run: Run) -> None:
         """Start a run; a command that cannot be started has ended at once, with a reason."""
@@ -101,6 +107,8 @@ class LocalExecutor:
             code, reason = command.refusal(error, run.job.fields.get("cwd"))
             self._stillborn.append(Ended(run, self._clock(), exit_code=code, error=reason))
             return
+        if self._niceness is not None:
+            self._niceness.give(process.pid)
         child = self._children[run.claim] = _Child(run, process, log, (info.st_dev, info.st_ino))
         started = platform.uptime() if child.shared is None else child.shared.started
         try:
@@ -118,6 +126,8 @@ class LocalExecutor:
     def outcomes(self) -> List[Ended]:
         """Return what has ended since the last call; pushes timeouts and endings on."""
         ended, self._stillborn = self._stillborn, []
+        if self._niceness is not None:
+            self._niceness.push_on()
         push_on(child.ending for child in self._children.values() if child.ending is not None)
         for child in self._worth_a_look():
             status = child.process.poll()
@@ -148,6 +158,9 @@ class LocalExecutor:
         if self._stillborn:
             return 0.0
         waits = []
+        late = None if self._niceness is None else self._niceness.patience()
+        if late is not None:
+            waits.append(late)
         for child in self._children.values():
             if child.ending is not None:
                 waits.append(child.ending.patience())
@@ -228,6 +241,8 @@ class LocalExecutor:
         del self._children[child.run.claim]
         self._rang.discard(child.run.claim)
         self._silence(child)
+        if self._niceness is not None:
+            self._niceness.forget(child.process.pid)
         if child.shared is not None:
             child.shared.release()
         logs.close_log(self._logs, logs.log_name(child.run.claim), child.log)

@@ -72,6 +72,11 @@ class PythonExecutor(LocalExecutor):
         self._nursery = Nursery(context, modules, runs)
         super().__init__(context, self._nursery.start)
 
+    def resize(self, most: int) -> None:
+        """Take so many runs at a time from now on, and have as many processes."""
+        super().resize(most)
+        self._nursery.resize(most)
+
     def close(self) -> None:
         """Let all processes go."""
         super().close()
@@ -212,10 +217,17 @@ class Nursery:
         """Have a process wait for its next run, or another one in its place."""
         self._busy -= 1
         warm.code = None
-        if warm.is_gone:
+        if warm.is_gone or len(self._idle) + self._busy >= self._most:
             warm.socket.close()
         else:
             self._idle.append(warm)
+        self._fill()
+
+    def resize(self, most: int) -> None:
+        """Have so many processes; those that make calls leave when these have ended."""
+        self._most = most
+        while self._idle and len(self._idle) + self._busy > most:
+            self._idle.pop(0).socket.close()
         self._fill()
 
     def close(self) -> None:

@@ -65,6 +65,10 @@ class BatchExecutor:
         """Return what was asked for, and nothing while the batch system takes no jobs."""
         return 0 if self._courier.trouble else self._context.most or MOST
 
+    def resize(self, most: int) -> None:
+        """Hand on no more than so many runs at once; those under way go on."""
+        self._context = self._context._replace(most=most)
+
     def submit(self, run: Run) -> None:
         """Write the ticket of a run and have it submitted.
 

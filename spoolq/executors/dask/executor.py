@@ -53,6 +53,10 @@ class DaskExecutor:
         threads = self._placing.threads()
         return threads if self._context.most is None else min(threads, self._context.most)
 
+    def resize(self, most: int) -> None:
+        """Hand on no more than so many runs at once; those under way go on."""
+        self._context = self._context._replace(most=most)
+
     def submit(self, run: Run) -> None:
         """Send a run to the scheduler.
 

@@ -36,6 +36,15 @@ def test_jobs_end_as_they_would_here(start, run_cli, jobs):
     assert "timed out" in found[late]["error"]
 
 
+def test_a_directory_is_kept_from_attempt_to_attempt(start, run_cli, spool):
+    command = 'ls "$SPOOLQ_WORKDIR"; touch "$SPOOLQ_WORKDIR/seen$SPOOLQ_ATTEMPT"; test -e '
+    command += '"$SPOOLQ_WORKDIR/seen2"'
+    run_cli("enqueue", "--id", "a", "--workdir", "--backoff-base", "0.1", command)
+    assert start("--drain").wait(60) == 0
+    assert run_cli("logs", "a").stdout == "seen1\n"
+    assert not os.path.exists(os.path.join(spool.path, "work", "a"))
+
+
 def test_a_run_survives_its_worker(start, run_cli, jobs, spool, tmp_path):
     note = tmp_path / "note"
     job = enqueue(run_cli, f"echo start >> {note}; sleep 2; echo end >> {note}; exit 7")

@@ -1,5 +1,7 @@
 """As many claims as Dask workers have threads, and no more, as these come and go."""
 
+import itertools
+
 import pytest
 
 from spoolq import names
@@ -91,6 +93,27 @@ def test_claims_never_exceed_what_the_dask_workers_take(spool, own_cluster, star
     wait_until(all_done, "the end of all jobs")
     # A freed slot is filled before its run is recorded: a claim may be of the one or of the other.
     assert 4 <= max(slots) <= 8
+
+
+def test_a_directory_is_kept_from_attempt_to_attempt(spool, own_cluster, start_worker, run_cli):
+    own_cluster.start(workers=1, threads=1)
+    command = 'ls "$SPOOLQ_WORKDIR"; touch "$SPOOLQ_WORKDIR/seen$SPOOLQ_ATTEMPT"; test -e '
+    command += '"$SPOOLQ_WORKDIR/seen2"'
+    run_cli("enqueue", "--id", "a", "--workdir", "--backoff-base", "0.1", command)
+    start_worker("--executor", "dask", "--address", own_cluster.address)
+    wait_until(lambda: spool.dir("completed").list(), "the end of the job")
+    assert run_cli("logs", "a").stdout == "seen1\n"
+
+
+def test_a_living_worker_takes_fewer_at_a_time(spool, own_cluster, start_worker, run_cli, tmp_path):
+    own_cluster.start(workers=1, threads=3)
+    start_worker("--executor", "dask", "--address", own_cluster.address)
+    run_cli("worker", "set", "--count", "2")
+    told = tmp_path / "told"
+    run_cli("enqueue", "-", stdin=f"echo + >>{told}; sleep 0.5; echo - >>{told}\n" * 5)
+    wait_until(lambda: len(spool.dir("completed").list()) == 5, "the end of all jobs")
+    steps = (1 if line == "+" else -1 for line in told.read_text().split())
+    assert max(itertools.accumulate(steps)) == 2
 
 
 def test_an_option_of_the_command_line_is_a_word_of_its_own(run_cli):

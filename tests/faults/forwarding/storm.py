@@ -16,7 +16,8 @@ from ..place import PROGRAM as SPOOLQ
 from ..place import environment
 from . import judging
 
-#: Goes on as ssh does, and now and then breaks off: after some bytes in either direction.
+#: Goes on as ssh does, and now and then breaks off: after some bytes in either direction, or as it
+#: is told, in the middle of the second thing that is said back: the answer to a batch.
 _BREAKING = """\
 import os, random, subprocess, sys, threading, time
 words = sys.argv[sys.argv.index("--") + 2:]
@@ -24,13 +25,19 @@ process = subprocess.Popen(
     ["sh", "-c", words[0]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
 )
 chance = random.Random()
-doom = chance.choice(["none", "none", "up", "down", "server"])
+told = "answer" in sys.argv[1:2]
+doom = "answer" if told else chance.choice(["none", "none", "up", "down", "server"])
 def pump(source, sink, is_doomed):
     left = chance.randrange(1, 60_000) if is_doomed else None
+    heard = 0
     while True:
         data = os.read(source, 65536 if left is None else min(left, 65536))
         if not data:
             break
+        heard += 1
+        if doom == "answer" and sink == 1 and heard == 2:
+            os.write(sink, data[: len(data) // 2])
+            os._exit(255)
         try:
             os.write(sink, data) if len(data) < 4096 else write_all(sink, data)
         except OSError:
@@ -115,8 +122,9 @@ class _Storm:
                 env=self.environment,
             )
 
-    def forward(self) -> "subprocess.Popen[bytes]":
-        how = ["--ssh", f"{sys.executable} {self.ssh}", "--program", PROGRAM, "--timeout", "20"]
+    def forward(self, doom: str = "") -> "subprocess.Popen[bytes]":
+        ssh = f"{sys.executable} {self.ssh} {doom}"
+        how = ["--ssh", ssh, "--program", PROGRAM, "--timeout", "20"]
         return self.start(self.here, "forward", "--follow", *how, *self.targets())
 
     def enqueue(self, jobs: int) -> None:
@@ -128,17 +136,15 @@ class _Storm:
 
     def blow(self, seconds: float, jobs: int) -> None:
         """Enqueue, forward, recover and kill for some seconds, in which all jobs are enqueued."""
+        self.break_off()
         until = time.monotonic() + seconds
         forwarder = self.forward()
-        while time.monotonic() < until or len(self.ids) < jobs or self.is_calm(until + 60.0):
+        while time.monotonic() < until or len(self.ids) < jobs:
             if len(self.ids) < jobs:
                 self.enqueue(min(self.chance.randrange(20, 200), jobs - len(self.ids)))
             self.let_it_work()
             self.bench.wrong += self.apart()
-            forwarder.kill()
-            forwarder.wait()
-            self.kills += 1
-            self.held += len(_ids(self.here, "processing"))
+            self.kill(forwarder)
             if self.chance.random() < self.recovers:
                 words = [sys.executable, "-c", _RECOVER, self.here]
                 subprocess.run(words, env=self.environment, check=True, timeout=120)
@@ -150,9 +156,25 @@ class _Storm:
         self.bench.count("claims left by them", self.held)
         self.bench.count("connections broken", self.broken())
 
-    def is_calm(self, until: float) -> bool:
-        """Say whether nothing worth the name has happened yet, as on a machine that is busy."""
-        return time.monotonic() < until and not (self.held and self.broken())
+    def break_off(self) -> None:
+        """Let a forwarder's way break in the middle of an answer, then kill it.
+
+        However busy the machine is, that leaves claims of which their forwarder did not know what
+        has become of them.
+        """
+        broken = self.broken()
+        self.enqueue(20)
+        forwarder = self.forward("answer")
+        until = time.monotonic() + 120.0
+        while self.broken() == broken and time.monotonic() < until:
+            time.sleep(0.01)
+        self.kill(forwarder)
+
+    def kill(self, forwarder: "subprocess.Popen[bytes]") -> None:
+        forwarder.kill()
+        forwarder.wait()
+        self.kills += 1
+        self.held += len(_ids(self.here, "processing"))
 
     def let_it_work(self) -> None:
         """Give a forwarder time: to begin, to break off and begin anew, or to be in the middle."""
@@ -165,7 +187,10 @@ class _Storm:
         time.sleep(self.chance.uniform(0.0, 0.1))
 
     def broken(self) -> int:
-        with open(os.path.join(self.top, "said.log"), encoding="utf-8", errors="replace") as file:
+        said = os.path.join(self.top, "said.log")
+        if not os.path.exists(said):
+            return 0
+        with open(said, encoding="utf-8", errors="replace") as file:
             return sum("is lost" in line for line in file)
 
     def apart(self) -> List[str]:
@@ -225,7 +250,7 @@ def _ids(path: str, *states: str) -> List[str]:
 
 def _kill_forwarders(bench: Bench, targets: int) -> None:
     storm = _Storm(bench, targets, seed=targets)
-    storm.blow(180.0 if bench.long else 15.0, jobs=10_000 if bench.long else 1_500)
+    storm.blow(180.0 if bench.long else 10.0, jobs=10_000 if bench.long else 1_500)
     storm.calm()
     storm.judge()
     storm.run_there()

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Callable, ContextManager, Dict, NamedTuple, Optional, Sequence
 from unittest import mock
 
-from spoolq import dependencies, fsio, keys, spool
+from spoolq import dependencies, fsio, importing, keys, spool
 from spoolq.job import Job
 from spoolq.names import Name
 from spoolq.spool import Record, SpoolDir
@@ -128,6 +128,18 @@ CONTROLS = [
         "a file's data is not synced",
         _patched((fsio, "sync_data", lambda descriptor: None)),
         ["enqueue one", *FINISHES, "config set"],
+    ),
+    Control(
+        "what is imported is not synced",
+        _patched((importing, "write_together", _write_together_unsynced)),
+        ["import three"],
+        ("EIO once",),
+    ),
+    Control(
+        "the states of an import are not synced",
+        _patched((fsio.Dir, "sync_moves", lambda self: None)),
+        ["import three"],
+        ("EIO once",),
     ),
     Control(
         "a batch's data is not synced",

@@ -4,11 +4,26 @@
 child says what it was promised: the parent holds the spool to that, and to nothing else.
 """
 
+import io
 import json
 import os
 from typing import Any, Callable, List, NamedTuple, Sequence
+from unittest import mock
 
-from spoolq import changing, config, control, dependencies, instants, keys, names, roster, views
+from spoolq import (
+    changing,
+    config,
+    control,
+    dependencies,
+    importing,
+    instants,
+    keys,
+    lines,
+    names,
+    requests,
+    roster,
+    views,
+)
 from spoolq.adoption import Intake, read_job
 from spoolq.api import Spool
 from spoolq.chores import Beside
@@ -61,6 +76,24 @@ def _enqueue(count: int, **fields: Any) -> Callable[[Call], None]:
         with Spool(call.spool.path) as spool:
             for job_id in spool.enqueue_many(jobs):
                 call.tell("promise", job_id)
+
+    return run
+
+
+def _import(*states: str) -> Callable[[Call], None]:
+    """Take in the lines of an export, one for each of these states."""
+
+    def run(call: Call) -> None:
+        data = b""
+        for number, state in enumerate(states):
+            name = Name(instants.to_stamp(instants.now()), 5, 0, f"moved{number:02}")
+            fields = {"command": "echo", "created_at": "2026-11-24T02:06:46Z"}
+            data += lines.written(lines.Line(state, str(name), name, fields))
+        with call.seam.aside():
+            importing.checked(io.BytesIO(data))
+        importing.take_in(call.spool, io.BytesIO(data), "full")
+        for number in range(len(states)):
+            call.tell("promise", f"moved{number:02}")
 
     return run
 
@@ -311,6 +344,15 @@ def _start_beside_another(call: Call) -> None:
     own.leave()
 
 
+def _resize(call: Call) -> None:
+    """A worker is asked to run more at a time, and does."""
+    own = Lease.start(call.spool, {"count": 1})
+    executor = mock.Mock(spec=["resize"])
+    own.dir.write(requests.of_count(3), b"", sync=False)
+    requests.resize(own, executor, own.requests())
+    own.leave()
+
+
 def _config(call: Call) -> None:
     call.spool.write_config(config.write({"max_retries": 7}))
     call.tell("promise", None)
@@ -407,6 +449,7 @@ OPERATIONS = [
     Operation("enqueue three", _nothing, _enqueue(3)),
     Operation(f"enqueue {BATCH}", _nothing, _enqueue(BATCH)),
     Operation("enqueue with an id", _nothing, _enqueue(1, id="given")),
+    Operation("import three", _nothing, _import("pending", "failed", "pending")),
     Operation("adopt", _drop(b'{"command": "echo"}'), _admit, primitive=True),
     Operation(
         "adopt, without renameat2",
@@ -452,6 +495,7 @@ OPERATIONS = [
     Operation("purge", _completed, _purge, primitive=True, gone=["j1", "j2"]),
     Operation("worker start and leave", _nothing, _start_and_leave, primitive=True),
     Operation("worker stop", _nothing, _start_beside_another, primitive=True),
+    Operation("worker set", _nothing, _resize, primitive=True),
     Operation("config set", _nothing, _config),
     Operation("pause and resume", _nothing, _pause),
     Operation("enqueue after another", _waiting("j1"), _enqueue(1, after=["j1"], priority=9)),

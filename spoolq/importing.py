@@ -2,17 +2,30 @@
 
 All lines are read before any is published, and then in batches, as `enqueue` does it: written and
 synced in tmp/, renamed under the lock on the ids, the directories synced. What has an id that is
-there already is passed over; so to import twice is harmless, and that is how an import goes on that
-was killed. A job that ran where it comes from waits here, its attempt used up.
+there already is passed over, or a key that another job has; so to import twice is harmless, and
+that is how an import goes on that was killed. A job that ran where it comes from waits here, its
+attempt used up.
 """
 
 from __future__ import annotations
 
-from typing import BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
+from typing import (
+    BinaryIO,
+    Callable,
+    Container,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Sequence,
+    Set,
+    Tuple,
+)
 
-from spoolq import lines, locks, names
-from spoolq.errors import BadInput, InvalidJob
+from spoolq import admission, dependencies, keys, lines, names
+from spoolq.errors import BadInput, InvalidJob, KeyTaken
 from spoolq.fsio import write_together
+from spoolq.job import Job
 from spoolq.layout import translated
 from spoolq.lines import Line
 from spoolq.spool import SpoolDir
@@ -72,27 +85,54 @@ def _placed(error: InvalidJob, number: int) -> BadInput:
 
 
 def take_in(
-    spool: SpoolDir, source: BinaryIO, durability: str, on_line: Callable[[], None] = lambda: None
+    spool: SpoolDir,
+    source: BinaryIO,
+    durability: str,
+    on_line: Callable[[], None] = lambda: None,
 ) -> Tally:
-    """Publish the jobs of an export that was checked.
+    """Publish the jobs of an export that was checked; those that wait for others at last.
+
+    Args:
+        source: can be read twice.
 
     Raises:
         Busy: somebody else holds the ids for longer than seconds.
         StorageFull, StorageFailed: those of the batches before are there; import again goes on.
     """
-    tally = Tally()
-    batch: List[Tuple[Line, bytes]] = []
-    size = 0
+    tally, waiting, start = Tally(), 0, source.tell()
+    for batch, waits in _batches(source, on_line, waiting=False):
+        waiting += waits
+        if batch:
+            with translated(spool.path), admission.held(spool):
+                tally = tally.plus(*_publish(spool, batch, durability))
+    if waiting:
+        source.seek(start)
+        # RACE: between two batches a job that waits for one of the next would be taken for one
+        # that waits for nobody (test_a_chain_in_two_batches_is_imported_as_it_was).
+        with translated(spool.path), admission.held(spool):
+            for batch, _ in _batches(source, on_line, waiting=True):
+                tally = tally.plus(*_publish(spool, batch, durability))
+    return tally
+
+
+def _batches(
+    source: BinaryIO, on_line: Callable[[], None], *, waiting: bool
+) -> Iterator[Tuple[List[Line], int]]:
+    """Yield the lines of jobs that wait for others, or all but those, and how many were left."""
+    batch: List[Line] = []
+    size = left = 0
     for _, data in _numbered(source):
         line = _settled(lines.read(data))
-        content = line.data
-        if batch and (len(batch) == _MOST or size + len(content) > _MOST_BYTES):
-            tally = tally.plus(*_publish(spool, batch, durability))
-            batch, size = [], 0
-        batch.append((line, content))
-        size += len(content)
+        if bool(line.waits) is not waiting:
+            left += 1
+            continue
+        if batch and (len(batch) == _MOST or size + len(data) > _MOST_BYTES):
+            yield batch, left
+            batch, size, left = [], 0, 0
+        batch.append(line)
+        size += len(data)
         on_line()
-    return tally.plus(*_publish(spool, batch, durability)) if batch else tally
+    yield batch, left
 
 
 def _settled(line: Line) -> Line:
@@ -103,35 +143,57 @@ def _settled(line: Line) -> Line:
     return line._replace(state="pending", filename=str(name), name=name)
 
 
-def _publish(
-    spool: SpoolDir, batch: Sequence[Tuple[Line, bytes]], durability: str
-) -> Tuple[int, int]:
+def _publish(spool: SpoolDir, batch: Sequence[Line], durability: str) -> Tuple[int, int]:
     """Publish those that are not there; return how many that were, and how many are."""
     sync = durability != "none"
     tmp = spool.dir("tmp")
-    with translated(spool.path), locks.held(tmp, ".ids"):
-        places = spool.locate(line.name.id for line, _ in batch if line.name)
-        touched: Set[str] = {state for state, _ in places.values()}
-        touched |= {line.state for line, _ in batch}
-        new: Dict[str, Line] = {}
-        files: Dict[str, bytes] = {}
-        for line, content in batch:
-            if line.name is None:
-                name = names.random_text(13) + names.SUFFIX  # its own may be there twice
-                is_there = spool.dir(line.state).has(line.filename)
-            else:
-                name, is_there = line.filename, line.name.id in places
-            if not is_there:
-                # CRASH: who was killed while he wrote this very job has left it in tmp/
-                # (test_an_import_that_is_killed_anywhere_is_finished_by_another).
-                tmp.discard(name)
-                new[name], files[name] = line, content
-        write_together(tmp, files, sync=sync)
-        for name, line in new.items():
-            tmp.publish(name, spool.dir(line.state), line.filename)
-        if sync:
-            # CRASH: what is there already may be there since one was killed before he synced it
-            # (test_what_is_there_already_is_synced_before_it_is_passed_over).
-            for state in sorted(touched):
-                spool.dir(state).sync_moves()
+    places = spool.locate(line.name.id for line in batch if line.name)
+    touched: Set[str] = {state for state, _ in places.values()}
+    touched |= {line.state for line in batch}
+    new: Dict[str, Line] = {}
+    for line in _with_free_keys(spool, batch, places, durability):
+        if line.name is None:
+            name = names.random_text(13) + names.SUFFIX  # its own may be there twice
+            is_there = spool.dir(line.state).has(line.filename)
+        else:
+            name, is_there = line.filename, line.name.id in places
+        if not is_there:
+            # CRASH: who was killed while he wrote this very job has left it in tmp/
+            # (test_an_import_that_is_killed_anywhere_is_finished_by_another).
+            tmp.discard(name)
+            new[name] = line
+    write_together(tmp, {name: line.data for name, line in new.items()}, sync=sync)
+    waits = [wait for line in new.values() for wait in line.waits]
+    if waits:
+        dependencies.begin(spool, waits, durability)
+    for name, line in new.items():
+        tmp.publish(name, spool.dir(line.state), line.filename)
+    if sync:
+        # CRASH: what is there already may be there since one was killed before he synced it
+        # (test_what_is_there_already_is_synced_before_it_is_passed_over).
+        for state in sorted(touched):
+            spool.dir(state).sync_moves()
     return len(new), len(batch) - len(new)
+
+
+def _with_free_keys(
+    spool: SpoolDir, batch: Sequence[Line], places: Container[str], durability: str
+) -> List[Line]:
+    """Return the lines but for those whose key another job has here; give the others theirs."""
+    asked = {
+        index: admission.Asked(line.name, Job(line.fields))
+        for index, line in enumerate(batch)
+        if line.name is not None and line.fields is not None and "key" in line.fields
+        if line.state in keys.WAITING_OR_RUNNING and line.name.id not in places
+    }
+    if not asked:
+        return [*batch]
+    gate = admission.Gate(spool, [*asked.values()])
+    refused = set()
+    for index, one in asked.items():
+        try:
+            gate.judge(one, anew=True)
+        except KeyTaken:
+            refused.add(index)
+    gate.make(durability)
+    return [line for index, line in enumerate(batch) if index not in refused]

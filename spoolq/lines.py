@@ -1,6 +1,7 @@
 """Jobs as lines of JSON, out of one spool and into another.
 
     {"state": "failed", "name": "20261124T…Z.p5.a1.k3v9x2a7m4q1c.json", "job": {"command": …}}
+    {"state": "pending", "name": "99991231T…Z.p5.a0.report.json", "job": …, "waits": ["after.load"]}
     {"state": "dead", "name": "notes.json", "data": "bm8gam9i…"}
 
 What a file's name says stays in the name: time, priority, attempts and id. A job brings all its
@@ -13,9 +14,10 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from typing import Any, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from spoolq import instants, names, strictjson
+from spoolq.dependencies import Wait, parse
 from spoolq.errors import InvalidJob
 from spoolq.fsio import Dir
 from spoolq.job import MAX_FILE, Job
@@ -24,7 +26,7 @@ from spoolq.names import Name
 
 LONGEST = MAX_FILE * 4 // 3 + 64 * 1024  # bytes of a line
 _LONGEST_NAME = 255
-_KEYS = ("state", "name", "job", "data")
+_KEYS = ("state", "name", "job", "data", "waits")
 
 
 class Line(NamedTuple):
@@ -38,6 +40,7 @@ class Line(NamedTuple):
     name: Optional[Name]
     fields: Optional[Dict[str, Any]]
     other: bytes = b""
+    waits: Tuple[Wait, ...] = ()  # what it still waits for
 
     @property
     def id(self) -> str:
@@ -94,6 +97,8 @@ def written(line: Line) -> bytes:
         said["job"] = line.fields
     else:
         said["data"] = base64.b64encode(line.other).decode("ascii")
+    if line.waits:
+        said["waits"] = [str(wait).partition(".")[2] for wait in line.waits]
     return strictjson.dump_line(said)
 
 
@@ -147,7 +152,19 @@ def _judged(said: Dict[str, Any]) -> Line:
         raise InvalidJob(error.reason, path=path, hint=error.hint) from None
     if len(line.data) > MAX_FILE:
         raise InvalidJob(f"larger than {MAX_FILE // 1024} KiB", path=("job",))
-    return line
+    return line._replace(waits=_waits(said.get("waits", []), name.id))
+
+
+def _waits(said: Any, job_id: str) -> Tuple[Wait, ...]:
+    if not isinstance(said, list):
+        raise InvalidJob("must be a list", path=("waits",))
+    waits = []
+    for index, text in enumerate(said):
+        wait = parse(f"{job_id}.{text}")
+        if not isinstance(text, str) or wait is None or wait.job != job_id:
+            raise InvalidJob("must be as after.ID or after-any.ID", path=("waits", index))
+        waits.append(wait)
+    return tuple(waits)
 
 
 def _may_be_a_name(filename: str) -> bool:

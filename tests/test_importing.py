@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from spoolq import fsio, importing, instants, lines, platform
+from spoolq import dependencies, fsio, importing, instants, lines, platform
+from spoolq.api import Spool
 from spoolq.errors import BadInput, Busy, InvalidJob, StorageFailed
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
@@ -23,8 +24,11 @@ def other(tmp_path):
 def exported(spool):
     """All lines of a spool, in order."""
     found = []
+    waits = dependencies.still_open(spool)
     for state, filename in given.everything(spool):
-        found.append(lines.written(lines.of_file(spool.dir(state), state, filename)))
+        line = lines.of_file(spool.dir(state), state, filename)
+        its = tuple(sorted(wait for wait in waits if wait.job == line.id))
+        found.append(lines.written(line._replace(waits=its)))
     return b"".join(sorted(found))
 
 
@@ -202,7 +206,51 @@ def test_while_somebody_holds_the_ids_nothing_is_imported(spool, other, clock, m
     def busy(*args, **kwargs):
         raise Busy("held")
 
-    monkeypatch.setattr(importing.locks, "held", busy)
+    monkeypatch.setattr(importing.admission, "held", busy)
     with pytest.raises(Busy):
         imported(other, data)
     assert given.everything(other) == []
+
+
+def test_a_chain_in_two_batches_is_imported_as_it_was(spool, other, monkeypatch, clock):
+    """Between two batches a worker looks, and takes nothing for missing that is still to come."""
+    from spoolq import lease
+    from spoolq.chores import Beside
+    from spoolq.config import Settings
+    from spoolq.releasing import Releasing
+
+    with Spool(spool.path) as here:
+        here.enqueue("true", id="c")
+        here.enqueue("true", id="a", after=["c"])
+        here.enqueue("true", id="b", after=["a"], after_any=["c"])
+    monkeypatch.setattr(importing, "_MOST", 1)
+    real = importing._publish
+    other.root.make_dir("after")
+    own = lease.Lease.start(other, {"count": 1})
+    chore = Releasing(Beside(other, own, None, clock, clock.monotonic))
+
+    def slow(*args):
+        done = real(*args)
+        clock.advance(60)
+        assert chore.look(Settings()) is False
+        return done
+
+    monkeypatch.setattr(importing, "_publish", slow)
+    assert imported(other, exported(spool)) == importing.Tally(3, 0)
+    assert sorted(os.listdir(os.path.join(other.path, "after"))) == [
+        "a.after.c",
+        "b.after-any.c",
+        "b.after.a",
+    ]
+    own.leave()
+
+
+def test_a_job_whose_key_another_has_is_passed_over(spool, other):
+    with Spool(spool.path) as here, Spool(other.path) as there:
+        here.enqueue("true", key="k")
+        here.enqueue("true", key="free")
+        theirs = there.enqueue("true", key="k")
+        assert imported(other, exported(spool)) == importing.Tally(1, 1)
+        assert there.enqueue("true", key="k") == theirs
+        assert there.enqueue("true", key="free") not in (theirs, None)
+        assert len(there.list()) == 2

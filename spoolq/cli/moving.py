@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import BinaryIO, Callable, Iterable, Iterator, Optional, Sequence, Set, Tuple
+from typing import (
+    BinaryIO,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 import click
 
-from spoolq import api, importing, lines, names
+from spoolq import api, dependencies, importing, lines, names
 from spoolq.cli import completing, render
 from spoolq.cli.jobs import State
 from spoolq.cli.verbs import FAILED, Refused, Verb, open_spool, resolve
+from spoolq.dependencies import Wait
 from spoolq.errors import BadInput, InvalidJob, SpoolqError
 from spoolq.fsio import write_all
 from spoolq.layout import LOOK_ORDER, STATES
@@ -45,12 +58,15 @@ def export(ids: Sequence[str], states: Sequence[str], tag: Optional[str]) -> Non
         places: Iterable[_Place] = spool.dir.locate(resolve(spool, text) for text in ids).values()
     else:
         places = _all(spool, states)
+    waits: Dict[str, List[Wait]] = {}
+    for wait in sorted(dependencies.still_open(spool.dir)):
+        waits.setdefault(wait.job, []).append(wait)
     sink = render.stdout_bytes()
     for state, filename in places:
         if state == "processing" and "processing" not in states:
             tally.running += 1
         elif not states or state in states:
-            _print(spool, state, filename, tag, sink, tally)
+            _print(spool, state, filename, tag, sink, tally, waits)
     sink.flush()
     tally.tell()
     if tally.failed or (ids and tally.running):
@@ -88,7 +104,13 @@ def _all(spool: api.Spool, states: Sequence[str]) -> Iterator[_Place]:
 
 
 def _print(
-    spool: api.Spool, state: str, filename: str, tag: Optional[str], sink: BinaryIO, tally: _Tally
+    spool: api.Spool,
+    state: str,
+    filename: str,
+    tag: Optional[str],
+    sink: BinaryIO,
+    tally: _Tally,
+    waits: Mapping[str, Sequence[Wait]],
 ) -> None:
     key = names.id_in(filename) or f"{state}/{filename}"
     if key in tally.seen:
@@ -110,6 +132,7 @@ def _print(
         return
     tally.seen.add(key)
     if tag is None or tag in line.tags:
+        line = line._replace(waits=tuple(waits.get(line.id, ())))
         sink.write(lines.written(line))
         tally.exported += 1
 

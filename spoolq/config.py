@@ -34,6 +34,7 @@ class Settings(NamedTuple):
     sync_claims: bool = False
     grace: float = 5
     lease: float = 60
+    hook_timeout: float = 60
     settle: float = 2
     orphans: str = "end"
     shell: str = "/bin/sh"
@@ -125,6 +126,7 @@ KEYS: Dict[str, Key] = {
     "sync_claims": Key(_flag, "sync a claim before its command starts"),
     "grace": Key(_number(0, 86_400), "seconds between TERM and KILL when a run is ended"),
     "lease": Key(_number(5, 86_400), "after so long without a sign another host counts as dead"),
+    "hook_timeout": Key(_number(0.1, 86_400), "seconds that a program in hooks/ may take"),
     "settle": Key(_number(0, 3_600), "seconds a file that does not parse may stand still"),
     "orphans": Key(_one_of("end", "wait"), "what a dead worker's commands get: end or wait"),
     "shell": Key(_program, "runs the commands that are text"),

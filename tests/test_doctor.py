@@ -162,6 +162,15 @@ def foreign_file(spool, clock):
         age(path_of(spool, "pending", entry), 100)
 
 
+def hook(name, bits):
+    def put(spool, clock):
+        os.mkdir(path_of(spool, "hooks"), 0o700)
+        os.close(os.open(path_of(spool, "hooks", name), os.O_CREAT | os.O_WRONLY, 0o600))
+        os.chmod(path_of(spool, "hooks", name), bits)
+
+    return put
+
+
 def path_of(spool, *parts, touch=False):
     path = os.path.join(spool.path, *parts)
     if touch:
@@ -200,6 +209,10 @@ DAMAGES = {
     "litter": ("litter", "tmp/half", old_litter, True),
     "a bell": ("litter", "pending/.bell-x", bell, True),
     "a log alone": ("log-without-job", "logs/j9", lone_log, False),
+    "a hook for all": ("unsafe", "hooks/on-dead", hook("on-dead", 0o777), False),
+    "a hook without x": ("hook", "hooks/on-dead", hook("on-dead", 0o600), False),
+    "a hook misspelt": ("hook", "hooks/on-daed", hook("on-daed", 0o700), False),
+    "hooks in a file": ("hook", "hooks", lambda s, _: path_of(s, "hooks", touch=True), False),
     "paused": ("paused", "paused", paused, False),
     "no worker": ("no-worker", "workers", waiting(late=300), False),
     "no worker, not late": ("no-worker", "workers", waiting(), False),
@@ -209,7 +222,7 @@ DAMAGES = {
     "a stranger's file": ("foreign-file", "pending/", foreign_file, False),
 }
 NOTES = {"readable", "unknown-setting", "ignored", "log-without-job", "far-future"}
-HARMLESS = NOTES | {"no job, dead", "no worker, not late"}
+HARMLESS = NOTES | {"a hook without x", "a hook misspelt", "no job, dead", "no worker, not late"}
 NEEDS_ROOT = {"a stranger's directory", "a stranger's file"}
 
 

@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from spoolq.chores import Kind
+from spoolq.chores import Beside, Chore, Kind
 
-CHORES: Tuple[Kind, ...] = ()
+
+def _hooks(beside: Beside) -> Chore:
+    from spoolq.hooks import Hooks
+
+    return Hooks(beside)
+
+
+CHORES: Tuple[Kind, ...] = (Kind("hooks", lambda entries, _: "hooks" in entries, _hooks),)

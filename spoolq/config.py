@@ -10,7 +10,7 @@ import json
 import os
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from spoolq import platform, strictjson
+from spoolq import keeping, platform, strictjson
 from spoolq.errors import InvalidJob, InvalidSetting, WrongFormat
 from spoolq.fields import check_number
 from spoolq.job import Job, Policy
@@ -40,6 +40,7 @@ class Settings(NamedTuple):
     shell: str = "/bin/sh"
     capture_env: Tuple[str, ...] = ("PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "LANG", "LC_ALL")
     group: Optional[str] = None
+    retention: Optional[Dict[str, Any]] = None
 
     def policy(self, job: Job) -> Policy:
         """Return the numbers that decide on a job's retries: its own, else these."""
@@ -132,6 +133,7 @@ KEYS: Dict[str, Key] = {
     "shell": Key(_program, "runs the commands that are text"),
     "capture_env": Key(_names, "variables that the command line keeps with a job"),
     "group": Key(_optional(_group), "may submit jobs; set by init --group"),
+    "retention": Key(_optional(keeping.check), "how long what has ended is kept; null: for ever"),
 }
 
 

@@ -16,4 +16,13 @@ def _hooks(beside: Beside) -> Chore:
     return Hooks(beside)
 
 
-CHORES: Tuple[Kind, ...] = (Kind("hooks", lambda entries, _: "hooks" in entries, _hooks),)
+def _retention(beside: Beside) -> Chore:
+    from spoolq.retention import Retention
+
+    return Retention(beside)
+
+
+CHORES: Tuple[Kind, ...] = (
+    Kind("hooks", lambda entries, _: "hooks" in entries, _hooks),
+    Kind("retention", lambda _, settings: settings.retention is not None, _retention),
+)

@@ -43,6 +43,7 @@ def run(
     deadline: Callable[[], float],
     grace: float,
     monotonic: Callable[[], float],
+    nice: int = 0,
 ) -> Done:
     """Run a program to its end.
 
@@ -51,6 +52,7 @@ def run(
         cwd: where it runs; needed, since a worker goes elsewhere for moments.
         deadline: until when it may take, by `monotonic`; asked again and again.
         grace: seconds between TERM and KILL when it is ended.
+        nice: how far it stands back behind others, where the system knows of that.
 
     Raises:
         OSError: it cannot be started.
@@ -71,6 +73,8 @@ def run(
             env=dict(environment),
             start_new_session=True,
         )
+        if nice and hasattr(os, "setpriority"):
+            os.setpriority(os.PRIO_PROCESS, process.pid, nice)
         late = not _await(process, deadline, monotonic)
         if late:
             _signal(process, kill=False)

@@ -121,6 +121,8 @@ class Hooks(Chore):
     def close(self) -> None:
         """Run what waits, within the time that one hook has."""
         self._closes_at = self._beside.monotonic() + self._settings.hook_timeout
+        if self._waiting:
+            logger.debug("hooks that run before the worker leaves: %d", self._waiting)
         self._pool.shutdown(wait=True)
         if DRAINED in self._hooks and (self._has_moved or self._may_be_drained):
             self._take(self._drained())

@@ -27,6 +27,7 @@ NOTE = ".retention"  # in tmp/: locked while it is applied, and written then
 FIRST, EVERY = 60.0, 300.0  # seconds after a worker's start, and from then on
 _LONGEST = 3600.0
 PAUSE = 0.02  # after every few hundred files
+_NICE = 10
 _TRY_AGAIN = 75
 
 
@@ -71,6 +72,7 @@ class Retention(Chore):
                 deadline=lambda: min(late_at, self._closes_at),
                 grace=settings.grace,
                 monotonic=self._beside.monotonic,
+                nice=_NICE,
             )
         except OSError as error:
             logger.warning("the retention is not applied: %s", error.strerror)

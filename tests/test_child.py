@@ -44,6 +44,21 @@ def test_it_leads_a_session_and_has_no_terminal():
     assert run("test $(ps -o sid= -p $$) -eq $$ && ! true < /dev/tty").code == 0
 
 
+def test_it_can_stand_back_behind_others():
+    late_at = time.monotonic() + 60
+    done = child.run(
+        ["/bin/sh", "-c", "sleep 0.2; ps -o ni= -p $$"],
+        b"",
+        environment={"PATH": os.defpath},
+        cwd="/",
+        deadline=lambda: late_at,
+        grace=5,
+        monotonic=time.monotonic,
+        nice=10,
+    )
+    assert int(done.output) >= 10
+
+
 def test_a_child_that_lives_on_does_not_hold_it_up():
     started = time.monotonic()
     assert run("sleep 30 & exit 0").code == 0

@@ -301,6 +301,27 @@ def test_what_waits_is_told_before_the_worker_leaves(spool, run_cli, told):
     assert "left out" not in done.stderr
 
 
+def test_a_hook_at_the_end_of_a_worker_ignores_no_signal(spool, run_cli, told):
+    write_hook(spool, "on-drained", f"kill -TERM $$; echo survived >> {told.path}")
+    done = work(spool, "true", run_cli=run_cli)
+    assert "hooks/on-drained (all is done): signal 15" in done.stderr
+    assert told() == []
+
+
+def test_a_signal_while_hooks_run_at_the_end_ends_none_of_them(
+    spool, run_cli, told, start_worker, tmp_path
+):
+    script = f"touch {tmp_path}/begun; cat {tmp_path}/gate; echo told >> {told.path}"
+    write_hook(spool, "on-completed", script)
+    os.mkfifo(tmp_path / "gate")
+    run_cli("enqueue", "true")
+    worker = start_worker("--drain")
+    wait_until(lambda: (tmp_path / "begun").exists() and entries(spool, "completed"))
+    worker.terminate()
+    (tmp_path / "gate").write_text("")
+    assert (worker.wait(60), told()) == (0, ["told"])
+
+
 def test_without_hooks_nothing_is_imported_and_nothing_asked(spool, run_cli):
     code = "import sys; from spoolq.cli import beside; assert 'spoolq.hooks' not in sys.modules"
     import subprocess

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any, Optional, Sequence
 
@@ -128,8 +127,6 @@ def _apply_retention(spool: api.Spool, as_json: bool) -> None:
     if settings.retention is None:
         example = """spoolq config set retention '{"completed": {"age": "30d"}}'"""
         raise Refused("no retention is set, so everything is kept", example)
-    if hasattr(os, "nice"):
-        os.nice(10)  # the jobs go first
     now = instants.now()
     work = Purge(spool.dir, now, _refused, PAUSE)
     with translated(spool.path), alone(spool.dir, now):

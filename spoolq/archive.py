@@ -19,7 +19,7 @@ import os
 import re
 import zlib
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set
 
 from spoolq import instants, names, strictjson, views
@@ -58,7 +58,7 @@ def store(
     """
     lines: List[bytes] = []
     packed: List[str] = []
-    size = 0
+    size, number = 0, 0
     settings = views.settings_of(spool)[0]
     with _opened(spool, make=True) as directory:
         for filename in filenames:
@@ -73,11 +73,11 @@ def store(
             packed.append(filename)
             size += len(line)
             if size >= MOST_BYTES or len(lines) >= MOST_JOBS:
-                _publish(spool, directory, lines, now)
+                _publish(spool, directory, lines, now, number)
                 yield packed
-                lines, packed, size = [], [], 0
+                lines, packed, size, number = [], [], 0, number + 1
         if packed:
-            _publish(spool, directory, lines, now)
+            _publish(spool, directory, lines, now, number)
             yield packed
 
 
@@ -110,8 +110,11 @@ def _line(
     return line.encode("ascii") + b"\n"
 
 
-def _publish(spool: SpoolDir, directory: Dir, lines: List[bytes], now: datetime) -> None:
-    filename = f"{instants.to_stamp(now)}-{names.random_text(10)}.jsonl.gz"
+def _publish(
+    spool: SpoolDir, directory: Dir, lines: List[bytes], now: datetime, number: int
+) -> None:
+    stamp = instants.to_stamp(now + timedelta(microseconds=number))  # their order is that of time
+    filename = f"{stamp}-{names.random_text(10)}.jsonl.gz"
     tmp = spool.dir("tmp")
     tmp.write(filename, gzip.compress(b"".join(reversed(lines)), 6), sync=True)
     try:

@@ -19,7 +19,7 @@ from spoolq.cli.verbs import (
     open_spool,
     resolve,
 )
-from spoolq.errors import InvalidJob
+from spoolq.errors import InvalidJob, NotFound
 from spoolq.layout import STATES, translated
 from spoolq.text import closest
 from spoolq.views import JobView
@@ -142,7 +142,12 @@ def show(job: str, as_json: bool) -> None:
     spoolq show k3v9 --json
     """
     spool = open_spool()
-    view = views.find(spool.dir, resolve(spool, job))
+    try:
+        view = views.find(spool.dir, resolve(spool, job))
+    except NotFound as error:
+        if spool.dir.root.has("archive"):
+            error.hint = f"{error.hint}; what was put away:  spoolq list --archived"
+        raise
     if as_json:
         render.document(view.as_dict())
     else:

@@ -38,7 +38,7 @@ def test_purge_archive_puts_jobs_away_and_list_archived_shows_them(spoolq, spool
 
 
 def test_show_of_an_archived_job_says_where_it_is(spoolq, ended):
-    assert "archived" not in spoolq("show", "none", code=1).err
+    assert "--archived" not in spoolq("show", "none", code=1).err
     spoolq("purge", "--archive", "--yes")
     assert "what was put away:  spoolq list --archived" in spoolq("show", "completed", code=1).err
 

@@ -22,7 +22,7 @@ from typing import Any, Callable, Dict, FrozenSet, Iterator, Mapping, NamedTuple
 from spoolq import child, config, instants, logs, names, notify, platform, trust, views
 from spoolq.chores import Beside, Chore
 from spoolq.config import Settings
-from spoolq.errors import BadInput, SpoolqError
+from spoolq.errors import BadInput, SpoolqError, UnsafeSpool
 from spoolq.glance import Remembered
 from spoolq.job import MAX_FILE, Job
 from spoolq.layout import words
@@ -61,6 +61,7 @@ class Hooks(Chore):
     def __init__(self, beside: Beside) -> None:
         self._beside = beside
         self._spool = beside.spool
+        self._path = os.path.realpath(beside.spool.path)
         self._there = Remembered(
             lambda: present(beside.spool),
             lambda: beside.spool.root.stat(DIRECTORY),
@@ -171,25 +172,24 @@ class Hooks(Chore):
             self._bytes -= call.size
 
     def _run(self, call: _Call) -> None:
-        refused = refusal(
-            self._spool.path, call.hook, self._settings.group, platform.effective_user()
-        )
-        if self._is_refused(call.hook, refused):
+        path = self._judged(call.hook)
+        if path is None:
             return
         given = call.given()
         if given is None:
             return
         late_at = self._beside.monotonic() + self._settings.hook_timeout
         done = child.run(
-            [os.path.join(self._spool.path, DIRECTORY, call.hook)],
+            [path],
             (json.dumps(given, indent=2) + "\n").encode("ascii"),
             environment={
                 **self._environment,
                 "SPOOLQ_SPOOL": self._spool.path,
+                "SPOOLQ_HOOK": call.hook,
                 "SPOOLQ_WORKER": self._beside.own.name,
                 **call.variables,
             },
-            cwd=self._spool.path,
+            cwd=self._path,
             deadline=lambda: min(late_at, self._closes_at),
             grace=self._settings.grace,
             monotonic=self._beside.monotonic,
@@ -201,13 +201,28 @@ class Hooks(Chore):
                 "hooks/%s (%s): %s%s", call.hook, call.about, how, printed, extra=call.event
             )
 
-    def _is_refused(self, hook: str, refused: Optional[SpoolqError]) -> bool:
-        """Say whether a hook is not to run; and why, once."""
+    def _judged(self, hook: str) -> Optional[str]:
+        """Return the program of a hook, None if it is not to run; and say why, once.
+
+        Raises:
+            OSError: it is gone, or cannot be seen.
+        """
+        refused: Optional[SpoolqError] = None
+        found = None
+        try:
+            # RACE: what led to the spool may lead elsewhere by now
+            # (test_a_hook_behind_a_link_that_leads_elsewhere_now_is_not_run).
+            if not os.path.samestat(os.stat(self._path), self._spool.root.stat()):
+                raise UnsafeSpool(f"{self._path} is another directory now", hint="start it anew")
+            user = platform.effective_user()
+            found = program(self._path, hook, self._settings.group, user)
+        except (UnsafeSpool, BadInput) as error:
+            refused = error
         with self._lock:
             said, self._refused[hook] = self._refused.get(hook, ""), str(refused or "")
         if refused is not None and said != str(refused):
             logger.warning("hooks/%s is not run: %s; %s", hook, refused, refused.hint)
-        return refused is not None
+        return found
 
     def _counts_if_drained(self) -> Optional[Dict[str, Any]]:
         """Return the numbers of `status`; None if there is something to do after all."""
@@ -232,20 +247,29 @@ def present(spool: SpoolDir) -> FrozenSet[str]:
         directory.close()
 
 
-def refusal(path: str, hook: str, group: Optional[str], user: int) -> Optional[SpoolqError]:
-    """Return why a worker of `user` does not run a hook, None if it does.
+def program(path: str, hook: str, group: Optional[str], user: int) -> str:
+    """Return the program that a worker of `user` runs for a hook: where a link leads, at last.
 
-    A link is followed; then where it leads is judged as well.
+    What leads there by another way may lead elsewhere a moment later, so this path is to be run.
+
+    Args:
+        path: the spool, without links in it.
+
+    Raises:
+        UnsafeSpool: somebody else could change it.
+        BadInput: it is no program.
+        OSError: it is not there.
     """
-    real = os.path.realpath(path)
-    place = os.path.join(real, DIRECTORY, hook)
+    place = os.path.join(path, DIRECTORY, hook)
     target = os.path.realpath(place)
     info = os.stat(target)
     if not stat.S_ISREG(info.st_mode):
-        return BadInput(f"{place} is no file", hint="a program, or a link to one, belongs there")
+        raise BadInput(f"{place} is no file", hint="a program, or a link to one, belongs there")
     if not info.st_mode & 0o111:
-        return BadInput(f"{place} is not executable", hint=f"chmod u+x {shell_word(place)}")
-    return next(_unsafe(real, target, group, user), None)
+        raise BadInput(f"{place} is not executable", hint=f"chmod u+x {shell_word(place)}")
+    for unsafe in _unsafe(path, target, group, user):
+        raise unsafe
+    return target
 
 
 def _unsafe(path: str, target: str, group: Optional[str], user: int) -> Iterator[SpoolqError]:

@@ -13,6 +13,7 @@ import pytest
 from spoolq import config, hooks, lease, names, platform
 from spoolq.chores import Beside
 from spoolq.config import Settings
+from spoolq.errors import UnsafeSpool
 from spoolq.job import Job
 from spoolq.spool import Record, SpoolDir
 from tests.conftest import entries, wait_until
@@ -372,21 +373,80 @@ def test_a_link_is_followed_and_its_target_judged(spool, tmp_path):
     os.symlink(target, os.path.join(spool.path, "hooks", "on-dead"))
 
     def judged():
-        return hooks.refusal(spool.path, "on-dead", None, os.geteuid())
+        return hooks.program(os.path.realpath(spool.path), "on-dead", None, os.geteuid())
 
-    assert judged() is None
+    assert judged() == os.path.realpath(target)
     target.chmod(0o775 | stat.S_IWOTH)
-    assert str(target) in str(judged())
+    with pytest.raises(UnsafeSpool, match="bin/notify can be written"):
+        judged()
     target.chmod(0o755)
     (tmp_path / "bin").chmod(0o777)
-    assert f"{tmp_path}/bin can be written" in str(judged())
+    with pytest.raises(UnsafeSpool, match="bin can be written"):
+        judged()
+
+
+def test_one_program_may_serve_several_hooks_by_links(spool, run_cli, told):
+    hook = write_hook(spool, "on-completed", f"echo $SPOOLQ_HOOK >> {told.path}")
+    os.symlink(hook.name, hook.parent / "on-drained")
+    done = work(spool, "true", run_cli=run_cli)
+    assert told() == ["on-completed", "on-drained"]
+    assert "hooks/" not in done.stderr
+
+
+def test_a_hook_behind_a_link_that_leads_elsewhere_now_is_not_run(
+    spool, clock, caplog, tmp_path, told
+):
+    """The spool is named by a link, and who may change that link has a spool of his own."""
+    other = SpoolDir.create(str(tmp_path / "other"))
+    write_hook(spool, "on-dead", f"echo ours >> {told.path}")
+    write_hook(other, "on-dead", f"echo theirs >> {told.path}")
+    os.symlink(spool.path, tmp_path / "link")
+    named = SpoolDir.open(str(tmp_path / "link"))
+    own = lease.Lease.start(named, {"count": 1})
+    (tmp_path / "link").unlink()
+    os.symlink(other.path, tmp_path / "link")
+    chore = hooks.Hooks(Beside(named, own, None, lambda: NAME.at, time.monotonic))
+    chore.look(Settings())
+    chore.moved(record(), NAME, Settings())
+    chore.close()
+    own.leave()
+    named.close()
+    other.close()
+    assert told() == []
+    assert "is another directory now" in caplog.text
+
+
+def test_what_a_link_on_the_way_leads_to_later_is_not_what_runs(
+    spool, made, tmp_path, told, monkeypatch
+):
+    """Between the look and the start a link of somebody else may lead elsewhere."""
+    for name in ("good", "bad"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notify").write_text(f"#!/bin/sh\necho {name} >> {told.path}\n")
+        (tmp_path / name / "notify").chmod(0o755)
+    os.symlink(tmp_path / "good", tmp_path / "way")
+    os.mkdir(os.path.join(spool.path, "hooks"), 0o700)
+    os.symlink(tmp_path / "way" / "notify", os.path.join(spool.path, "hooks", "on-dead"))
+    chore = made()
+    real = hooks.child.run
+
+    def run(*args, **how):
+        (tmp_path / "way").unlink()
+        os.symlink(tmp_path / "bad", tmp_path / "way")
+        return real(*args, **how)
+
+    monkeypatch.setattr(hooks.child, "run", run)
+    chore.moved(record(), NAME, Settings())
+    chore.close()
+    assert told() == ["good"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root can give away")
 def test_the_hook_of_another_user_is_refused(spool):
     hook = write_hook(spool, "on-dead", "exit 0")
     os.chown(hook, 12345, 12345)
-    assert "belongs to user 12345" in str(hooks.refusal(spool.path, "on-dead", None, 0))
+    with pytest.raises(UnsafeSpool, match="belongs to user 12345"):
+        hooks.program(os.path.realpath(spool.path), "on-dead", None, 0)
 
 
 def test_in_a_spool_of_a_group_its_members_may_write_hooks(tmp_path):
@@ -397,7 +457,7 @@ def test_in_a_spool_of_a_group_its_members_may_write_hooks(tmp_path):
     hook = write_hook(spool, "on-dead", "exit 0")
     hook.chmod(0o770)
     hook.parent.chmod(0o2770)
-    assert hooks.refusal(spool.path, "on-dead", group, os.geteuid()) is None
+    assert hooks.program(os.path.realpath(spool.path), "on-dead", group, os.geteuid())
     spool.close()
 
 

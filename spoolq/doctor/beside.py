@@ -9,7 +9,7 @@ from typing import Iterator
 from spoolq import hooks
 from spoolq.doctor.finding import Finding, note, problem
 from spoolq.doctor.patient import Patient
-from spoolq.errors import UnsafeSpool
+from spoolq.errors import BadInput, UnsafeSpool
 from spoolq.text import closest
 
 
@@ -39,12 +39,12 @@ def programs(patient: Patient) -> Iterator[Finding]:
 
 
 def _judge(patient: Patient, path: str, hook: str) -> Iterator[Finding]:
+    real = os.path.realpath(patient.path)
     try:
-        refused = hooks.refusal(patient.path, hook, patient.settings.group, patient.owner)
+        hooks.program(real, hook, patient.settings.group, patient.owner)
     except OSError as error:
         yield problem("hook", path, f"it cannot be run: {error.strerror}", "mend it, or remove it")
-        return
-    if isinstance(refused, UnsafeSpool):
-        yield problem("unsafe", path, str(refused), refused.hint or "")
-    elif refused is not None:
-        yield note("hook", path, str(refused), refused.hint or "")
+    except UnsafeSpool as error:
+        yield problem("unsafe", path, str(error), error.hint or "")
+    except BadInput as error:
+        yield note("hook", path, str(error), error.hint or "")

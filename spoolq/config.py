@@ -10,7 +10,7 @@ import json
 import os
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from spoolq import platform, strictjson
+from spoolq import keeping, platform, strictjson
 from spoolq.errors import InvalidJob, InvalidSetting, WrongFormat
 from spoolq.fields import check_number
 from spoolq.job import Job, Policy
@@ -34,11 +34,13 @@ class Settings(NamedTuple):
     sync_claims: bool = False
     grace: float = 5
     lease: float = 60
+    hook_timeout: float = 60
     settle: float = 2
     orphans: str = "end"
     shell: str = "/bin/sh"
     capture_env: Tuple[str, ...] = ("PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "LANG", "LC_ALL")
     group: Optional[str] = None
+    retention: Optional[Dict[str, Any]] = None
 
     def policy(self, job: Job) -> Policy:
         """Return the numbers that decide on a job's retries: its own, else these."""
@@ -125,11 +127,13 @@ KEYS: Dict[str, Key] = {
     "sync_claims": Key(_flag, "sync a claim before its command starts"),
     "grace": Key(_number(0, 86_400), "seconds between TERM and KILL when a run is ended"),
     "lease": Key(_number(5, 86_400), "after so long without a sign another host counts as dead"),
+    "hook_timeout": Key(_number(0.1, 86_400), "seconds that a program in hooks/ may take"),
     "settle": Key(_number(0, 3_600), "seconds a file that does not parse may stand still"),
     "orphans": Key(_one_of("end", "wait"), "what a dead worker's commands get: end or wait"),
     "shell": Key(_program, "runs the commands that are text"),
     "capture_env": Key(_names, "variables that the command line keeps with a job"),
     "group": Key(_optional(_group), "may submit jobs; set by init --group"),
+    "retention": Key(_optional(keeping.check), "how long what has ended is kept; null: for ever"),
 }
 
 

@@ -1,8 +1,29 @@
-"""Lengths of time in words, for whatever shows one."""
+"""Lengths of time in words, for whatever shows or reads one."""
 
 from __future__ import annotations
 
+import re
+from typing import Optional
+
 _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
+
+_READ = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
+_DURATION = re.compile(
+    "".join(rf"(?:(\d{{1,9}}(?:\.\d{{1,9}})?){unit})?" for unit in _READ), re.ASCII
+)
+
+
+def seconds(text: str) -> Optional[float]:
+    """Return the seconds of a duration as people type it: 90, 10m, 3h, 2d, 1h30m; else None."""
+    plain = text.strip().lower()
+    if _NUMBER.fullmatch(plain):
+        return float(plain)
+    match = _DURATION.fullmatch(plain)
+    if not plain or match is None:
+        return None
+    parts = zip(match.groups(), _READ.values())
+    return sum(float(number) * size for number, size in parts if number)
 
 
 def length(seconds: float) -> str:

@@ -174,6 +174,15 @@ def foreign_file(spool, clock):
         age(path_of(spool, "pending", entry), 100)
 
 
+def hook(name, bits):
+    def put(spool, clock):
+        os.mkdir(path_of(spool, "hooks"), 0o700)
+        os.close(os.open(path_of(spool, "hooks", name), os.O_CREAT | os.O_WRONLY, 0o600))
+        os.chmod(path_of(spool, "hooks", name), bits)
+
+    return put
+
+
 def path_of(spool, *parts, touch=False):
     path = os.path.join(spool.path, *parts)
     if touch:
@@ -215,6 +224,10 @@ DAMAGES = {
     "kept by nobody": ("work-without-job", "work/j9", lone_work, False),
     "removed by half": ("work-without-job", "work/.gone", half_gone, False),
     "a link for work": ("not-a-directory", "work", linked_work, False),
+    "a hook for all": ("unsafe", "hooks/on-dead", hook("on-dead", 0o777), False),
+    "a hook without x": ("hook", "hooks/on-dead", hook("on-dead", 0o600), False),
+    "a hook misspelt": ("hook", "hooks/on-daed", hook("on-daed", 0o700), False),
+    "hooks in a file": ("hook", "hooks", lambda s, _: path_of(s, "hooks", touch=True), False),
     "paused": ("paused", "paused", paused, False),
     "no worker": ("no-worker", "workers", waiting(late=300), False),
     "no worker, not late": ("no-worker", "workers", waiting(), False),
@@ -231,7 +244,7 @@ NOTES = {
     "work-without-job",
     "far-future",
 }
-HARMLESS = NOTES | {"no job, dead", "no worker, not late"}
+HARMLESS = NOTES | {"a hook without x", "a hook misspelt", "no job, dead", "no worker, not late"}
 NEEDS_ROOT = {"a stranger's directory", "a stranger's file"}
 
 

@@ -29,8 +29,22 @@ def _disposal(beside: Beside) -> Chore:
     return Disposal(beside)
 
 
+def _hooks(beside: Beside) -> Chore:
+    from spoolq.hooks import Hooks
+
+    return Hooks(beside)
+
+
+def _retention(beside: Beside) -> Chore:
+    from spoolq.retention import Retention
+
+    return Retention(beside)
+
+
 CHORES: Tuple[Kind, ...] = (
     Kind("releasing", lambda entries, settings: "after" in entries, _releasing),
     Kind("keyring", lambda entries, settings: "keys" in entries, _keyring),
-    Kind("work", lambda entries, settings: WORK in entries, _disposal),
+    Kind("disposal", lambda entries, settings: WORK in entries, _disposal),
+    Kind("hooks", lambda entries, settings: "hooks" in entries, _hooks),
+    Kind("retention", lambda entries, settings: settings.retention is not None, _retention),
 )

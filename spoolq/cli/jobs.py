@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 import click
 
@@ -11,6 +11,7 @@ from spoolq import api, views
 from spoolq.cli import completing, render, story, tables
 from spoolq.cli.many import each_of, many
 from spoolq.cli.verbs import (
+    FAILED,
     Refused,
     Verb,
     Whole,
@@ -18,8 +19,8 @@ from spoolq.cli.verbs import (
     open_spool,
     resolve,
 )
-from spoolq.errors import InvalidJob
-from spoolq.layout import STATES
+from spoolq.errors import InvalidJob, NotFound
+from spoolq.layout import STATES, translated
 from spoolq.text import closest
 from spoolq.views import JobView
 
@@ -59,9 +60,10 @@ class _Listing(Verb):
 @click.option("--state", type=State(), help="Only these: " + ", ".join(STATES) + ".")
 @click.option("--tag", metavar="TEXT", help="Only those with this tag.")
 @click.option("--limit", type=Whole(1), metavar="N", help="At most N, the newest.")
+@click.option("--archived", is_flag=True, help="Those that `purge --archive` has put away.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: an array of all.")
 def list_jobs(
-    state: Optional[str], tag: Optional[str], limit: Optional[int], as_json: bool
+    state: Optional[str], tag: Optional[str], limit: Optional[int], archived: bool, as_json: bool
 ) -> None:
     """List jobs, the newest first.
 
@@ -69,23 +71,50 @@ def list_jobs(
 
     \b
     spoolq list --state failed
+    spoolq list --archived --state dead
     spoolq list --json --tag nightly | jq -r '.[].id'
     """
     spool = open_spool()
     on_terminal = render.is_terminal(sys.stdout)
+    most = limit
     if limit is None and on_terminal and not as_json:
-        limit = ON_A_TERMINAL
-        found = list(spool.list(state, tag, limit + 1))
+        limit, most = ON_A_TERMINAL, ON_A_TERMINAL + 1
+    if archived:
+        found, damaged = _archived(spool, state, tag, most)
     else:
-        found = list(spool.list(state, tag, limit))
+        found, damaged = spool.list(state, tag, most), False
     if as_json:
         render.document([view.as_dict() for view in found])
-        return
-    tables.print_jobs(found[:limit])
-    if limit is not None and len(found) > limit:
-        render.tip(f"the newest {limit}; --limit N shows more")
-    elif not found:
-        _tell_of_none(spool, state, tag)
+    else:
+        tables.print_jobs(found[:limit])
+        if limit is not None and len(found) > limit:
+            render.tip(f"the newest {limit}; --limit N shows more")
+        elif not found and archived:
+            render.tip("nothing of that is archived; spoolq purge --archive does so")
+        elif not found:
+            _tell_of_none(spool, state, tag)
+    if damaged:
+        click.get_current_context().exit(FAILED)
+
+
+def _archived(
+    spool: api.Spool, state: Optional[str], tag: Optional[str], limit: Optional[int]
+) -> Tuple[List[JobView], bool]:
+    """Return archived jobs, and whether some could not be read, which is told."""
+    from spoolq import archive
+
+    if state not in (None, *archive.STATES):
+        raise Refused(f"{state} jobs are in no archive", "spoolq list --archived --state dead")
+    damaged = False
+
+    def complain(path: str, what: str) -> None:
+        nonlocal damaged
+        damaged = True
+        render.error(what, where=path, hint="the rest is told all the same")
+
+    with translated(spool.path):
+        found = list(archive.jobs(spool.dir, complain, state=state, tag=tag, limit=limit))
+    return found, damaged
 
 
 def _tell_of_none(spool: api.Spool, state: Optional[str], tag: Optional[str]) -> None:
@@ -113,7 +142,12 @@ def show(job: str, as_json: bool) -> None:
     spoolq show k3v9 --json
     """
     spool = open_spool()
-    view = views.find(spool.dir, resolve(spool, job))
+    try:
+        view = views.find(spool.dir, resolve(spool, job))
+    except NotFound as error:
+        if spool.dir.root.has("archive"):
+            error.hint = f"{error.hint}; what was put away:  spoolq list --archived"
+        raise
     if as_json:
         render.document(view.as_dict())
     else:

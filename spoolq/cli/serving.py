@@ -127,10 +127,10 @@ def serve(
         working.run()
         logs.logger.info("worker %s leaves", own.name)
     finally:
-        stops.ignore()
         tell(notify.STOPPING)
         if working is not None:
-            working.close()
+            working.close()  # what it starts must not begin with signals that are ignored
+        stops.ignore()
         if scribe is not None:
             scribe.close()
         if executor is not None:

@@ -103,7 +103,7 @@ def install(
         None if user else _owner(spool),
         count,
         stop_within,
-        spool.settings.grace,
+        _grace(spool),
         log_format,
         keep,
     )
@@ -156,6 +156,12 @@ def remove(user: bool, name: str, to: Optional[str], force: bool) -> None:
 
 
 # --- what is wanted -------------------------------------------------------------------------------
+
+
+def _grace(spool: api.Spool) -> float:
+    """Return the seconds that the end of a run takes, and of the hooks that tell of it."""
+    there = spool.dir.root.has("hooks")
+    return spool.settings.grace * (1 + there) + (spool.settings.hook_timeout if there else 0)
 
 
 def _base(name: str) -> str:

@@ -24,10 +24,6 @@ FIRST_EPOCH = 10**8
 _SLACK = 1.0  # `date -Iseconds` names a time that is up to a second past when we read it
 
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
-_UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_DURATION = re.compile(
-    "".join(rf"(?:(\d{{1,9}}(?:\.\d{{1,9}})?){unit})?" for unit in _UNITS), re.ASCII
-)
 _CLOCK = re.compile(r"(?:(today|tomorrow)[ T]+)?(\d{1,2}):(\d\d)(?::(\d\d))?", re.ASCII)
 _LOCAL = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[ Tt](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6})\d*)?)?)?", re.ASCII
@@ -41,16 +37,12 @@ def duration(text: str) -> float:
     Raises:
         InvalidTime: it is none.
     """
-    plain = text.strip().lower()
-    if _NUMBER.fullmatch(plain):
-        return float(plain)
-    match = _DURATION.fullmatch(plain)
-    if not plain or match is None:
+    seconds = spans.seconds(text)
+    if seconds is None:
         raise InvalidTime(
             f"{text!r} is not a duration", hint="durations are 90 (seconds), 10m, 3h, 2d, 1h30m"
         )
-    parts = zip(match.groups(), _UNITS.values())
-    return sum(float(number) * seconds for number, seconds in parts if number)
+    return seconds
 
 
 def instant(text: str, now: datetime) -> datetime:
@@ -76,8 +68,9 @@ def _read(text: str, now: datetime) -> datetime:
         if number >= FIRST_EPOCH:
             return instants.from_epoch(number)
         return now + timedelta(seconds=number)
-    if text and _DURATION.fullmatch(text.lower()):
-        return now + timedelta(seconds=duration(text))
+    length = spans.seconds(text)
+    if length is not None:
+        return now + timedelta(seconds=length)
     clock = _CLOCK.fullmatch(text.lower())
     if clock is not None:
         return _clock_time(clock, now)

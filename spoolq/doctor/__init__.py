@@ -15,7 +15,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Set, Tuple
 
 from spoolq import config, names
-from spoolq.doctor import crew, entries, kept, machine, places
+from spoolq.doctor import beside, crew, entries, kept, machine, places
 from spoolq.doctor.finding import CODES, NOTE, PROBLEM, Finding, problem
 from spoolq.doctor.machine import Facts
 from spoolq.doctor.patient import Patient
@@ -113,6 +113,7 @@ _STANDING: Tuple[Tuple[str, Callable[[Patient, Facts], Iterator[Finding]]], ...]
     ("the directories", lambda patient, _: places.directories(patient)),
     ("who may write here", lambda patient, _: places.safety(patient)),
     (config.FILE, lambda patient, _: places.settings(patient)),
+    ("hooks/", lambda patient, _: beside.programs(patient)),
     ("the filesystem", machine.filesystem),
     ("what works in tmp/", machine.trials),
     ("inotify", machine.inotify),

@@ -68,6 +68,7 @@ CODES: Dict[str, str] = {
     "litter": "what died in the making: old files in tmp/, bells in pending/",
     "log-without-job": "logs of jobs that are not there any more",
     "work-without-job": "directories in work/ of jobs that are over",
+    "hook": "a program in hooks/ that no worker runs",
     "paused": "jobs are due, and workers take nothing new",
     "no-worker": "jobs are due, and no worker is there",
     "overdue": "a retry is long due, and the workers leave it",

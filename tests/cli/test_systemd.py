@@ -158,6 +158,13 @@ def test_the_grace_of_the_spool_is_in_the_time_for_a_stop(spoolq, where):
     assert "TimeoutStopSec=250\n" in text_of(where)
 
 
+def test_hooks_have_their_time_when_the_worker_stops(spoolq, spool, where):
+    spoolq("config", "set", "hook_timeout", "100")
+    spool.root.make_dir("hooks")
+    spoolq("systemd", "install", "--to", str(where), "--stop-within", "2m")
+    assert "TimeoutStopSec=260\n" in text_of(where)  # 120 + 5 + 5 + 100 + 30
+
+
 def test_a_worker_run_as_its_unit_says_is_ready_lives_and_stops_in_time(
     spoolq, spool, where, tmp_path
 ):

@@ -22,7 +22,14 @@ def _keyring(beside: Beside) -> Chore:
     return Keyring(beside)
 
 
+def _ticking(beside: Beside) -> Chore:
+    from spoolq.ticking import Ticking
+
+    return Ticking(beside)
+
+
 CHORES: Tuple[Kind, ...] = (
     Kind("releasing", lambda entries, settings: "after" in entries, _releasing),
     Kind("keyring", lambda entries, settings: "keys" in entries, _keyring),
+    Kind("ticking", lambda entries, settings: "schedules" in entries, _ticking),
 )

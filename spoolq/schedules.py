@@ -14,8 +14,9 @@ them is in `scheduling`.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from spoolq import instants, names, strictjson
 from spoolq.adoption import require_trusted
@@ -126,6 +127,16 @@ def open_place(spool: SpoolDir) -> Dir:
     return place
 
 
+@contextmanager
+def opened(spool: SpoolDir) -> Iterator[Dir]:
+    """Open schedules/ for a while; errors as `open_place`."""
+    place = open_place(spool)
+    try:
+        yield place
+    finally:
+        place.close()
+
+
 def names_in(entries: Iterable[str], ending: str = FILE) -> List[str]:
     """Return the names of the schedules among the entries of schedules/, in order.
 
@@ -215,9 +226,9 @@ def last_of(place: Dir, name: str) -> Optional[datetime]:
         return instants.from_rfc3339(data.decode("ascii").strip())
     except FileNotFoundError:
         return None
-    except (ValueError, InvalidJob) as error:
+    except (ValueError, InvalidJob):
         raise BadInput(
-            f"{name}{LAST} does not say a time: {error}",
+            f"{name}{LAST} does not say a time",
             hint=f"remove it: ticks then count from the last change of {name}{FILE}",
         ) from None
 
@@ -225,15 +236,15 @@ def last_of(place: Dir, name: str) -> Optional[datetime]:
 def views(spool: SpoolDir, settings: Settings, now: datetime) -> List[View]:
     """Return the schedules of a spool, in order of their names; whatever is wrong with one."""
     try:
-        place = open_place(spool)
+        with opened(spool) as place:
+            entries = place.list()
+            found = [
+                _view(place, name, settings, now, ending)
+                for ending in (FILE, PAUSED)
+                for name in names_in(entries, ending)
+            ]
     except FileNotFoundError:
         return []
-    try:
-        entries = place.list()
-        found = [_view(place, name, settings, now, FILE) for name in names_in(entries)]
-        found += [_view(place, name, settings, now, PAUSED) for name in names_in(entries, PAUSED)]
-    finally:
-        place.close()
     return sorted((view for view in found if view is not None), key=lambda view: view.name)
 
 

@@ -37,7 +37,7 @@ from spoolq.schedules import (
     id_of,
     is_name,
     last_of,
-    open_place,
+    opened,
     read,
 )
 from spoolq.spool import SpoolDir
@@ -188,7 +188,7 @@ def add(spool: SpoolDir, name: str, fields: Dict[str, Any], *, replace: bool = F
     temporary = f"{name}.{names.random_text(8)}"
     with translated(spool.path):
         annexes.made(spool, PLACE)
-        with _opened(spool) as place, admission.held(spool):
+        with opened(spool) as place, admission.held(spool):
             tmp = spool.dir("tmp")
             there = [ending for ending in (FILE, PAUSED) if place.has(name + ending)]
             if there and not replace:
@@ -267,22 +267,13 @@ def _held(spool: SpoolDir, name: str) -> Iterator[Dir]:
     _require_name(name)
     with translated(spool.path):
         try:
-            with _opened(spool) as place, admission.held(spool):
+            with opened(spool) as place, admission.held(spool):
                 there = place.list()
                 if name + FILE not in there and name + PAUSED not in there:
                     raise _unknown(name, there)
                 yield place
         except FileNotFoundError:
             raise _unknown(name, []) from None
-
-
-@contextmanager
-def _opened(spool: SpoolDir) -> Iterator[Dir]:
-    place = open_place(spool)
-    try:
-        yield place
-    finally:
-        place.close()
 
 
 def _unknown(name: str, entries: List[str]) -> NotFound:

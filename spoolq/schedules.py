@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from spoolq import instants, names, strictjson
 from spoolq.adoption import require_trusted
@@ -24,6 +24,7 @@ from spoolq.config import Settings
 from spoolq.errors import BadInput, InvalidJob, SpoolqError, StorageFailed
 from spoolq.fsio import Dir, read_all
 from spoolq.job import MAX_GIVEN, Job
+from spoolq.layout import words
 from spoolq.spool import SpoolDir
 from spoolq.text import closest
 from spoolq.ticks import UTC, Cron
@@ -68,6 +69,11 @@ class View(NamedTuple):
     problem: str
 
     @property
+    def file(self) -> str:
+        """Its file, in the spool."""
+        return f"{PLACE}/{self.name}{PAUSED if self.paused else FILE}"
+
+    @property
     def last_job(self) -> Optional[str]:
         """The id of the job that the last tick became, if it became one."""
         return None if self.last is None else id_of(self.name, self.last)
@@ -92,6 +98,20 @@ class View(NamedTuple):
             "last_job": self.last_job,
             "problem": self.problem or None,
         }
+
+
+class Summary(NamedTuple):
+    """How many schedules there are, which comes next and when, what is wrong with which file."""
+
+    number: int = 0
+    name: str = ""
+    next: Optional[datetime] = None
+    problems: Sequence[Tuple[str, str]] = ()
+
+    @property
+    def warnings(self) -> List[str]:
+        """What is wrong, a text each."""
+        return [f"{path}: {what}" for path, what in self.problems]
 
 
 # --- what is there --------------------------------------------------------------------------------
@@ -246,6 +266,20 @@ def views(spool: SpoolDir, settings: Settings, now: datetime) -> List[View]:
     except FileNotFoundError:
         return []
     return sorted((view for view in found if view is not None), key=lambda view: view.name)
+
+
+def summary(spool: SpoolDir, settings: Settings, now: datetime) -> Summary:
+    """Return what there is to say in a line; where there are no schedules, that costs one look."""
+    if not spool.root.has(PLACE):
+        return Summary()
+    try:
+        found = views(spool, settings, now)
+    except (OSError, SpoolqError) as error:
+        return Summary(problems=[(f"{PLACE}/", words(error))])
+    coming = [(view.next, view.name) for view in found if view.next is not None]
+    first, name = min(coming, default=(None, ""))
+    problems = [(view.file, view.problem) for view in found if view.problem]
+    return Summary(len(found), name, first, problems)
 
 
 def _view(place: Dir, name: str, settings: Settings, now: datetime, ending: str) -> Optional[View]:

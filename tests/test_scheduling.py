@@ -335,3 +335,28 @@ def test_a_name_is_what_can_begin_an_id(spool, name):
     with pytest.raises(BadInput):
         scheduling.add(spool, name, fields())
     assert names.is_id(id_of("x" * 47, instants.now()))
+
+
+def test_a_schedule_is_there_or_not_wherever_its_author_dies(spool, place):
+    states = []
+    for how in ("die before", "die after"):
+        for at in range(1, 100):
+
+            def work(tell, die, how=how, at=at):
+                def last_words():
+                    tell("reached")
+                    die()
+
+                seam = Seam(Plan(at, how), last_words)
+                with seam.installed():
+                    seam.armed = True
+                    scheduling.add(spool, "s", fields())
+
+            events = in_child(work)
+            states.append(place.has("s.json"))
+            if states[-1]:
+                assert read(place, "s", SETTINGS).cron.text == "* * * * *"
+                scheduling.remove(spool, "s")
+            if ["reached"] not in events:
+                break
+    assert set(states) == {True, False}

@@ -20,10 +20,6 @@ from spoolq.errors import BadInput, InvalidJob, OutcomeUnknown, SpoolqError
 from spoolq.layout import STATES
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-#: Where a context keeps whether a `--` stood before the words.
-LITERAL = "spoolq.literal"
-_OPTIONS = {"tags": "tag", "run_at": "at"}  # options that are not called as their field
-_A_JOB = "what a job can have:  spoolq enqueue --help"
 
 
 class Enqueuing(Verb):
@@ -40,7 +36,7 @@ class Enqueuing(Verb):
         except click.UsageError:
             words = None  # the parser proper says what is wrong
         literal, anywhere = given.split_options(args, words if isinstance(words, tuple) else ())
-        ctx.meta[LITERAL] = literal
+        ctx.meta[given.LITERAL] = literal
         ctx.allow_interspersed_args = anywhere and not literal
         return super().parse_args(ctx, args)
 
@@ -150,7 +146,7 @@ def enqueue(stream: bool, **options: Any) -> None:
     ctx = click.get_current_context()
     words: Sequence[str] = options["words"]
     fields = overriding(options)
-    from_stdin = words == ("-",) and not ctx.meta[LITERAL]
+    from_stdin = words == ("-",) and not ctx.meta[given.LITERAL]
     if stream and not from_stdin:
         raise Refused("--stream is about lines of stdin", "spoolq enqueue --stream -")
     sources = None if from_stdin else sources_of(ctx, words, options["like"])
@@ -237,7 +233,7 @@ def sources_of(ctx: click.Context, words: Sequence[str], like: Optional[str]) ->
             more = "" if command.name == "run" else "; - reads jobs from stdin"
             raise Refused("what is to be run?", f"spoolq {command.name} 'echo hello'{more}")
         return [Source("", None, None, {})]
-    if words[0] == "-" and not ctx.meta[LITERAL]:
+    if words[0] == "-" and not ctx.meta[given.LITERAL]:
         if command.name == "run":
             raise Refused(
                 "run follows one job, and - reads many", "spoolq enqueue -; then:  spoolq wait"
@@ -246,7 +242,7 @@ def sources_of(ctx: click.Context, words: Sequence[str], like: Optional[str]) ->
             f"- reads jobs from stdin and stands alone, without {words[1]!r}", "spoolq enqueue -"
         )
     return given.from_words(
-        words, command.spellings(ctx), literal=ctx.meta[LITERAL], verb=str(command.name)
+        words, command.spellings(ctx), literal=ctx.meta[given.LITERAL], verb=str(command.name)
     )
 
 
@@ -271,17 +267,7 @@ def publish(
     try:
         return spool.enqueue_many(jobs, if_queued=if_queued, on_skip=skipped)
     except InvalidJob as error:
-        raise refusal(error, layers, sources[error.index or 0]) from error
-
-
-def refusal(error: InvalidJob, layers: given.Layers, source: Source) -> Refused:
-    """Return what is wrong with a job in the words in which it was typed."""
-    field = str(error.path[0]) if error.path else ""
-    if field in layers.options and field != "env":  # which JSON may have brought along
-        option = _OPTIONS.get(field, field.replace("_", "-"))
-        return Refused(f"--{option}: {error.reason}", error.hint or _A_JOB)
-    better = given.explained(error, source)
-    return Refused(str(better), better.hint or _A_JOB)
+        raise given.refusal(error, layers, sources[error.index or 0]) from error
 
 
 def skipped(job_id: str) -> None:
@@ -323,7 +309,7 @@ def _stdin() -> BinaryIO:
 
 
 def _nothing_of(error: BadInput) -> BadInput:
-    return BadInput(f"{error}; nothing was enqueued", hint=error.hint or _A_JOB)
+    return BadInput(f"{error}; nothing was enqueued", hint=error.hint or given.A_JOB)
 
 
 def _publish_as_they_come(spool: api.Spool, layers: given.Layers, if_queued: str) -> List[str]:
@@ -335,7 +321,7 @@ def _publish_as_they_come(spool: api.Spool, layers: given.Layers, if_queued: str
                 new = spool.enqueue_many([job], if_queued=if_queued, on_skip=skipped)
             except InvalidJob as error:
                 better = given.explained(error, source)
-                better.hint = better.hint or _A_JOB
+                better.hint = better.hint or given.A_JOB
                 raise better from error
             ids += print_ids(new)
             render.flush()

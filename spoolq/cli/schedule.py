@@ -19,6 +19,7 @@ from spoolq.cli.verbs import OneOf, Refused, VerbGroup, Whole, open_spool
 from spoolq.errors import InvalidJob, NotFound
 from spoolq.job import Job
 from spoolq.schedules import View
+from spoolq.spool import SpoolDir
 
 _NOTHING = "-"
 
@@ -70,7 +71,7 @@ class _Adding(enqueue.Enqueuing):
         literal = bool(options) and options[-1] == "--"
         options = [word for word in options if word != "--"]
         parsed = super().parse_args(ctx, [*options, *heads, *left] if heads else args)
-        ctx.meta[enqueue.LITERAL] = literal
+        ctx.meta[given.LITERAL] = literal
         return parsed
 
     def _words(self, ctx: click.Context, args: List[str]) -> List[str]:
@@ -101,7 +102,7 @@ class _Adding(enqueue.Enqueuing):
 def add(
     called: str, cron: str, timezone: Optional[str], missed: str, replace: bool, **options: Any
 ) -> None:
-    """Add a schedule: its job is put into the queue at each tick of CRON, from now on.
+    """Add a schedule: its job is enqueued at each tick of CRON, from now on.
 
     CRON has the five fields of a crontab, minute hour day month weekday, or is one of @hourly,
     @daily, @weekly, @monthly and @yearly. The command is given as to enqueue, with the same
@@ -130,7 +131,7 @@ def add(
     except InvalidJob as error:
         if error.path[:1] == ("job",):
             inner = InvalidJob(error.reason, path=error.path[1:], hint=error.hint)
-            raise enqueue.refusal(inner, layers, source) from error
+            raise given.refusal(inner, layers, source) from error
         raise Refused(error.reason, error.hint) from error
     now = instants.now()
     due = added.cron.after(now)
@@ -148,14 +149,14 @@ def _source(ctx: click.Context, words: Sequence[str], like: Optional[str]) -> gi
         raise Refused("what is to be run?", right)
     if not words:
         return given.Source("", None, None, {})
-    if words[0] == "-" and not ctx.meta[enqueue.LITERAL]:
+    if words[0] == "-" and not ctx.meta[given.LITERAL]:
         raise Refused("a schedule has one job, and - reads many", right)
     command = ctx.command
     assert isinstance(command, _Adding)
     sources = given.from_words(
         words,
         command.spellings(ctx),
-        literal=ctx.meta[enqueue.LITERAL],
+        literal=ctx.meta[given.LITERAL],
         verb="schedule add NAME CRON",
     )
     if len(sources) > 1:
@@ -318,7 +319,7 @@ def remove(chosen: Sequence[str]) -> None:
     spoolq schedule remove nightly
     spoolq schedule remove nightly sync
     """
-    _each(chosen, scheduling.remove, "removed")
+    _each(chosen, scheduling.remove, lambda name: "removed")
 
 
 @schedule.command()
@@ -332,7 +333,7 @@ def pause(chosen: Sequence[str]) -> None:
     spoolq schedule pause nightly
     spoolq schedule pause nightly sync
     """
-    _each(chosen, scheduling.pause, "rests until  spoolq schedule resume")
+    _each(chosen, scheduling.pause, lambda name: f"rests until  spoolq schedule resume {name}")
 
 
 @schedule.command()
@@ -346,14 +347,16 @@ def resume(chosen: Sequence[str]) -> None:
     spoolq schedule resume nightly
     spoolq schedule resume nightly sync
     """
-    _each(chosen, scheduling.resume, "goes on")
+    _each(chosen, scheduling.resume, lambda name: "goes on")
 
 
-def _each(chosen: Sequence[str], act: Callable[[Any, str], None], done: str) -> None:
+def _each(
+    chosen: Sequence[str], act: Callable[[SpoolDir, str], None], done: Callable[[str], str]
+) -> None:
     spool = open_spool()
 
     def one(name: str) -> None:
         act(spool.dir, name)
-        render.say(f"{name}: {done}{render.place(spool.path)}")
+        render.say(f"{name}: {done(name)}{render.place(spool.path)}")
 
     each(chosen, one)

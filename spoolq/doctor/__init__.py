@@ -113,6 +113,7 @@ _STANDING: Tuple[Tuple[str, Callable[[Patient, Facts], Iterator[Finding]]], ...]
     ("the directories", lambda patient, _: places.directories(patient)),
     ("who may write here", lambda patient, _: places.safety(patient)),
     (config.FILE, lambda patient, _: places.settings(patient)),
+    ("schedules/", lambda patient, _: places.scheduled(patient)),
     ("the filesystem", machine.filesystem),
     ("what works in tmp/", machine.trials),
     ("inotify", machine.inotify),

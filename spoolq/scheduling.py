@@ -5,10 +5,10 @@ CRASH: what a kill or a power cut leaves (test_a_tick_is_enqueued_once_wherever_
 add, pause, resume, remove   Before the one rename, create or unlink the old schedule, after it the
                              new one. A `.last` that is left over does no harm: a schedule begins
                              anew when its file changes.
-a tick                       The new `.last` is written and synced in tmp/; the job is published;
-                             `.last` is renamed into place. Before the publishing nothing has
-                             happened; after it the id is taken, so who comes next enqueues no
-                             second one, and only notes that the tick is dealt with.
+a tick                       The new `.last` is written in tmp/, durably; the job is published;
+                             `.last` is renamed into place. Who finds one in tmp/ knows that
+                             somebody died in between, and looks for the job by its id in the whole
+                             spool: where it is there, nothing is left to do but the rename.
 """
 
 from __future__ import annotations
@@ -78,12 +78,17 @@ def deal(
         # RACE: another worker may have dealt with it before the lock was ours, and somebody may
         # have removed it (test_a_tick_is_enqueued_once_by_many_workers).
         schedule, now = read(place, name, settings), clock()
-        after = schedule.begins(last_of(place, name))
-        ticks = schedule.cron.newest(after, now, MOST if schedule.missed == "all" else 1)
+        last = last_of(place, name)
+        ticks = schedule.cron.newest(
+            schedule.begins(last), now, MOST if schedule.missed == "all" else 1
+        )
         if not ticks:
-            return Dealt([], schedule.cron.after(after))
-        wanted = _wanted(schedule, after, ticks, now)
-        ids = _enqueue(spool, place, schedule, wanted, ticks[-1], settings, now)
+            return Dealt([], schedule.cron.after(schedule.begins(last)))
+        wanted = _wanted(schedule, schedule.begins(last), ticks, now)
+        # Else only the next tick is due, and nobody can have dealt with it but under this lock.
+        sure = last is not None and (now - ticks[0]).total_seconds() <= IN_TIME
+        jobs = dict(_job(schedule, tick, now) for tick in wanted)
+        ids = _enqueue(spool, place, name, jobs, ticks[-1], settings.durability, sure=sure)
         return Dealt(ids, schedule.cron.after(ticks[-1]))
 
 
@@ -110,39 +115,45 @@ def _wanted(
 def _enqueue(
     spool: SpoolDir,
     place: Dir,
-    schedule: Schedule,
-    ticks: List[datetime],
+    name: str,
+    jobs: Dict[Name, Job],
     last: datetime,
-    settings: Settings,
-    now: datetime,
+    durability: str,
+    *,
+    sure: bool,
 ) -> List[str]:
-    """Make jobs of ticks whose ids are not taken, and note that all up to the last is dealt with.
+    """Publish jobs whose ids are not taken, and note that all up to the last tick is dealt with.
 
-    The lock on the ids is held.
+    The lock on the ids is held. Whether an id is taken is found by a look at the whole spool,
+    unless it is `sure` that nobody has dealt with these ticks, as far as `.last` tells.
     """
-    tmp, durability = spool.dir("tmp"), settings.durability
-    sync = durability != "none"
-    note = f"{schedule.name}{LAST}.{names.random_text(8)}"
-    tmp.write(note, f"{instants.to_rfc3339(last)[:19]}Z\n".encode("ascii"), sync=sync)
-    try:
-        ids = [id_of(schedule.name, tick) for tick in ticks]
-        taken = spool.locate(ids)
-        new = dict(_job(schedule, tick, now) for tick, id_ in zip(ticks, ids) if id_ not in taken)
-        skipped = _publish(spool, new, durability)
-        if sync:
-            # CRASH: whoever has published it was killed before it was synced; it must not be lost
-            # once the tick counts as dealt with (test_what_is_there_is_synced_before_it_is_noted).
-            for state in {state for state, _ in taken.values()}:
-                spool.dir(state).sync_moves()
-        tmp.rename(note, place, schedule.name + LAST)
-    except BaseException:
-        tmp.tidy(note)
-        raise
+    tmp, sync, note = spool.dir("tmp"), durability != "none", name + LAST
+    sure = sure and not tmp.has(note)  # else somebody has begun, and not come to the end
+    fresh = f"{note}.{names.random_text(8)}"
+    tmp.write(fresh, f"{instants.to_rfc3339(last)[:19]}Z\n".encode("ascii"), sync=sync)
+    # CRASH: of two who die one after the other, the second must not take away what tells of the
+    # first (test_of_two_who_die_in_a_row_the_first_is_not_forgotten).
+    tmp.rename(fresh, tmp, note)
+    if sync:
+        tmp.sync_moves()
+    if sure:
+        pending = spool.dir("pending")
+        taken = {job.id: ("pending", str(job)) for job in jobs if pending.has(str(job))}
+    else:
+        taken = spool.locate([job.id for job in jobs])
+    new = {key: job for key, job in jobs.items() if key.id not in taken}
+    skipped = _publish(spool, new, durability)
+    if sync:
+        # CRASH: whoever has published it was killed before it was synced; it must not be lost once
+        # the tick counts as dealt with (test_what_is_there_is_synced_before_it_is_noted).
+        for state in {state for state, _ in taken.values()}:
+            spool.dir(state).sync_moves()
+    tmp.rename(note, place, note)
     if sync:
         place.sync_moves()
-    for id_, other in skipped.items():
-        logger.info("schedule %s: %s is skipped: %s has its key", schedule.name, id_, other)
-    return [name.id for name in new if name.id not in skipped]
+    for job_id, other in skipped.items():
+        logger.info("schedule %s: %s is skipped: %s has its key", name, job_id, other)
+    return [job.id for job in new if job.id not in skipped]
 
 
 def _job(schedule: Schedule, tick: datetime, now: datetime) -> Tuple[Name, Job]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from contextlib import nullcontext
 from datetime import timedelta
 from unittest import mock
@@ -16,7 +17,7 @@ from spoolq.layout import STATES
 from spoolq.schedules import id_of, last_of, opened, read
 from spoolq.spool import SpoolDir
 from tests.conftest import entries
-from tests.faults.apart import in_child
+from tests.faults.apart import in_child, scratch
 from tests.faults.loop.seam import Plan, Seam
 
 pytest.importorskip("cronsim", reason="the extra `schedule` is not installed")
@@ -30,6 +31,15 @@ MINUTE = timedelta(minutes=1)
 def fields(cron="* * * * *", **more):
     job = more.pop("job", {"command": "true"})
     return {"cron": cron, "timezone": "UTC", **more, "job": job}
+
+
+@pytest.fixture
+def spool():
+    """A spool in memory, if there is such a place: most of what is tried here is tried often."""
+    with tempfile.TemporaryDirectory(prefix="spoolq-", dir=scratch()) as top:
+        made = SpoolDir.create(os.path.join(top, "spool"))
+        yield made
+        made.close()
 
 
 @pytest.fixture
@@ -159,8 +169,8 @@ def test_while_others_publish_ids_it_is_to_be_tried_again(spool, place):
 # --- whatever dies --------------------------------------------------------------------------------
 
 
-def dying(spool, place, how, at):
-    """Let a child deal with the first tick, and die at its n-th call; return whether it came."""
+def dying(spool, place, how, at, tick):
+    """Let a child deal with a tick, and die at its n-th call; return whether it came."""
 
     def work(tell, die):
         def last_words():
@@ -170,24 +180,31 @@ def dying(spool, place, how, at):
         seam = Seam(Plan(at, how), last_words)
         with seam.installed():
             seam.armed = True
-            deal(spool, place, first_tick(place))
+            deal(spool, place, tick)
 
     return any(event[0] == "reached" for event in in_child(work))
 
 
-def tries(spool, place, moved):
+CALLS = 25  # more than are made for a tick
+
+
+def tries(spool, place, moved, noted=False):
     """Kill at every call in turn; yield how often the job is there once another has gone on.
 
-    With `moved` the job has run meanwhile.
+    With `moved` the job has run meanwhile; with `noted` it is not the first of its schedule.
     """
+    deaths = 0
     for how in ("die before", "die after"):
-        for at in range(1, 100):
+        for at in range(1, CALLS):
             scheduling.add(spool, "s", fields())
             tick = first_tick(place)
-            reached = dying(spool, place, how, at)
-            for filename in entries(spool, "pending") if moved else ():
-                ended = f"{instants.to_stamp(tick + MINUTE)}.p5.a1.{names.id_in(filename)}.json"
-                spool.dir("pending").rename(filename, spool.dir("completed"), ended)
+            if noted:
+                deal(spool, place, tick)
+                tick += MINUTE
+            reached = dying(spool, place, how, at, tick)
+            deaths += reached
+            if moved:
+                complete_all(spool, tick)
             deal(spool, place, tick)
             assert last_of(place, "s") == tick
             yield ids(spool).count(id_of("s", tick))
@@ -195,22 +212,97 @@ def tries(spool, place, moved):
                 for filename in entries(spool, state):
                     spool.remove(state, filename)
             scheduling.remove(spool, "s")
-            if not reached:
-                break
-        else:
-            raise AssertionError("it never passes untouched")
+        assert not reached, "CALLS is too few"
+    assert deaths > 20
 
 
-@pytest.mark.parametrize("moved", [False, True])
-def test_a_tick_is_enqueued_once_wherever_its_worker_dies(spool, place, moved):
-    counts = [*tries(spool, place, moved)]
-    assert len(counts) > 10
+def test_of_two_who_die_in_a_row_the_first_is_not_forgotten(spool, place):
+    scheduling.add(spool, "s", fields())
+    deal(spool, place, first_tick(place))
+    counts = []
+    for first in range(1, 15):
+        for second in range(1, 15):
+            tick = last_of(place, "s") + MINUTE
+            dying(spool, place, "die before", first, tick)
+            complete_all(spool, tick)
+            dying(spool, place, "die before", second, tick)
+            complete_all(spool, tick)
+            deal(spool, place, tick)
+            counts.append(ids(spool).count(id_of("s", tick)))
+            complete_all(spool, tick)
+            for filename in entries(spool, "completed"):
+                spool.remove("completed", filename)
     assert set(counts) == {1}
 
 
-def test_a_worker_that_looks_for_no_id_is_caught(spool, place):
+def complete_all(spool, tick):
+    """Let all that waits have run, as if other workers had not looked after schedules."""
+    for filename in entries(spool, "pending"):
+        ended = f"{instants.to_stamp(tick)}.p5.a1.{names.id_in(filename)}.json"
+        spool.dir("pending").rename(filename, spool.dir("completed"), ended)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("noted", [False, True])
+def test_a_tick_is_enqueued_once_wherever_its_worker_dies(spool, place, moved, noted):
+    assert {*tries(spool, place, moved, noted)} == {1}
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_a_worker_that_looks_for_no_id_is_caught(spool, place, noted):
     with mock.patch.object(SpoolDir, "locate", lambda self, wanted: {}):
-        assert 2 in [*tries(spool, place, moved=True)]
+        assert 2 in [*tries(spool, place, moved=True, noted=noted)]
+
+
+def test_a_worker_that_does_not_heed_who_died_in_between_is_caught(spool, place):
+    real = Dir.has
+
+    def has(self, name):
+        return False if name == "s.last" else real(self, name)
+
+    with mock.patch.object(Dir, "has", has):
+        scheduling.add(spool, "s", fields())
+        deal(spool, place, first_tick(place))  # so that there is a note
+        counts = set()
+        for at in range(1, CALLS):
+            tick = last_of(place, "s") + MINUTE
+            dying(spool, place, "die after", at, tick)
+            complete_all(spool, tick)
+            deal(spool, place, tick)
+            counts.add(ids(spool).count(id_of("s", tick)))
+    assert counts == {1, 2}
+
+
+def test_a_plain_tick_looks_through_no_names(spool, place, monkeypatch):
+    scheduling.add(spool, "s", fields())
+    tick = first_tick(place)
+    deal(spool, place, tick)
+    monkeypatch.setattr(SpoolDir, "locate", lambda *args: pytest.fail("it looked for an id"))
+    assert deal(spool, place, tick + MINUTE).ids == [id_of("s", tick + MINUTE)]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_an_id_that_is_taken_is_not_given_again_after_the_note_was_removed(spool, place, state):
+    scheduling.add(spool, "s", fields())
+    tick = first_tick(place)
+    deal(spool, place, tick)
+    (name,) = entries(spool, "pending")
+    spool.dir("pending").rename(name, spool.dir(state), name)
+    os.unlink(os.path.join(place.path, "s.last"))
+    assert deal(spool, place, tick).ids == []
+    assert ids(spool) == [id_of("s", tick)]
+
+
+def test_a_job_that_has_the_ticks_name_is_the_ticks_job(spool, place):
+    scheduling.add(spool, "s", fields())
+    tick = first_tick(place)
+    deal(spool, place, tick)
+    (name,) = entries(spool, "pending")
+    later = name.replace(instants.to_stamp(tick), instants.to_stamp(tick + MINUTE))
+    later = later.replace(id_of("s", tick), id_of("s", tick + MINUTE))
+    spool.dir("pending").rename(name, spool.dir("pending"), later)
+    assert deal(spool, place, tick + MINUTE).ids == []
+    assert ids(spool) == [id_of("s", tick + MINUTE)]
 
 
 def test_what_a_killed_worker_was_writing_is_in_nobodys_way(spool, place):
@@ -225,13 +317,14 @@ def test_what_a_killed_worker_was_writing_is_in_nobodys_way(spool, place):
 def is_synced_before_it_is_noted(spool, place, trace):
     """Say whether pending/ was synced before the note was renamed into schedules/."""
     pending, schedules = (directory.stat().st_ino for directory in (spool.dir("pending"), place))
-    steps = [
-        "synced" if event["call"] == "sync_filesystem" or event.get("ino") == pending else "noted"
-        for event in trace
-        if (event["call"] in ("fsync", "sync_filesystem") and event.get("ino") != schedules)
-        or event.get("into") == schedules
-    ]
-    return "synced" in steps[: steps.index("noted")] if "noted" in steps else False
+    for event in trace:
+        if event["call"] == "sync_filesystem" or (
+            event["call"] == "fsync" and event["ino"] == pending
+        ):
+            return True
+        if event.get("into") == schedules:
+            return False
+    raise AssertionError("nothing was noted")
 
 
 @pytest.mark.parametrize("syncs", [True, False], ids=["as it is", "control: it syncs nothing"])
@@ -340,7 +433,7 @@ def test_a_name_is_what_can_begin_an_id(spool, name):
 def test_a_schedule_is_there_or_not_wherever_its_author_dies(spool, place):
     states = []
     for how in ("die before", "die after"):
-        for at in range(1, 100):
+        for at in range(1, CALLS):
 
             def work(tell, die, how=how, at=at):
                 def last_words():
@@ -352,11 +445,9 @@ def test_a_schedule_is_there_or_not_wherever_its_author_dies(spool, place):
                     seam.armed = True
                     scheduling.add(spool, "s", fields())
 
-            events = in_child(work)
+            in_child(work)
             states.append(place.has("s.json"))
             if states[-1]:
                 assert read(place, "s", SETTINGS).cron.text == "* * * * *"
                 scheduling.remove(spool, "s")
-            if ["reached"] not in events:
-                break
     assert set(states) == {True, False}

@@ -108,6 +108,16 @@ def unknown_worker(spool, clock):
     os.makedirs(path_of(spool, "workers", "web1-4121-x7f3", "lock"))
 
 
+def broken_schedule(spool, clock):
+    os.mkdir(os.path.join(spool.path, "schedules"), 0o700)
+    path_of(spool, "schedules", "x.json", touch=True)
+
+
+def open_schedules(spool, clock):
+    os.mkdir(os.path.join(spool.path, "schedules"))
+    os.chmod(os.path.join(spool.path, "schedules"), 0o777)
+
+
 def paused(spool, clock):
     waiting(late=300)(spool, clock)
     given.worker(spool)
@@ -200,6 +210,8 @@ DAMAGES = {
     "litter": ("litter", "tmp/half", old_litter, True),
     "a bell": ("litter", "pending/.bell-x", bell, True),
     "a log alone": ("log-without-job", "logs/j9", lone_log, False),
+    "a broken schedule": ("schedule", "schedules/x.json", broken_schedule, False),
+    "open schedules": ("unsafe", "schedules", open_schedules, True),
     "paused": ("paused", "paused", paused, False),
     "no worker": ("no-worker", "workers", waiting(late=300), False),
     "no worker, not late": ("no-worker", "workers", waiting(), False),

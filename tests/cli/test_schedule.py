@@ -209,3 +209,21 @@ def test_names_of_schedules_are_offered(spool, spoolq, run_cli):
         }
     )
     assert done.stdout.split() == ["plain,nightly"]
+
+
+def test_status_tells_how_many_there_are_which_comes_next_and_what_is_wrong(spool, spoolq):
+    assert "schedules" not in spoolq("status").out
+    assert json.loads(spoolq("status", "--json").out)["next_tick"] is None
+    spoolq("schedule", "add", "yearly", "@yearly", "x")
+    spoolq("schedule", "add", "soon", "* * * * *", "x")
+    done = spoolq("status")
+    assert re.search(r"^  schedules   2  the next (in \d+ s|now): soon$", done.out, re.MULTILINE)
+    assert "spoolq worker start" in done.err
+    with open(os.path.join(spool.path, "schedules", "bad\x1b.json"), "w") as file:
+        file.write("{}")
+    done = spoolq("status")
+    assert r"warning: schedules/bad\x1b.json: a schedule's name has" in done.err
+    found = json.loads(spoolq("status", "--json").out)
+    assert found["schedules"] == 3
+    assert found["next_tick"].endswith("Z")
+    assert len(found["warnings"]) == 1

@@ -104,7 +104,8 @@ def _rate(scene: Scene, columns: int) -> Line:
     rate = scene.rate
     told = _told_rate(scene)
     bars = _bars(rate, min(_MOST_BARS, columns - width(told) - 2))
-    return line(columns, [*bars, Span("  " if bars else ""), Span(told, "dim")])
+    coming = f"   {safe(scene.coming)}" if scene.coming else ""
+    return line(columns, [*bars, Span("  " if bars else ""), Span(told + coming, "dim")])
 
 
 def _bars(rate: Rate, most: int) -> List[Span]:

@@ -133,7 +133,11 @@ def _enqueue(
     tmp.write(fresh, f"{instants.to_rfc3339(last)[:19]}Z\n".encode("ascii"), sync=sync)
     # CRASH: of two who die one after the other, the second must not take away what tells of the
     # first (test_of_two_who_die_in_a_row_the_first_is_not_forgotten).
-    tmp.rename(fresh, tmp, note)
+    try:
+        tmp.rename(fresh, tmp, note)
+    except OSError:
+        tmp.tidy(fresh)
+        raise
     if sync:
         tmp.sync_moves()
     if sure:

@@ -1,5 +1,6 @@
 """Each tick becomes one job, whatever dies on the way, and what was missed is treated as asked."""
 
+import errno
 import json
 import os
 import tempfile
@@ -11,7 +12,7 @@ import pytest
 
 from spoolq import instants, locks, names, scheduling
 from spoolq.config import Settings
-from spoolq.errors import BadInput, Busy, IdTaken, InvalidJob, NotFound
+from spoolq.errors import BadInput, Busy, IdTaken, InvalidJob, NotFound, SpoolqError
 from spoolq.fsio import Dir
 from spoolq.layout import STATES
 from spoolq.schedules import id_of, last_of, opened, read
@@ -233,6 +234,36 @@ def test_of_two_who_die_in_a_row_the_first_is_not_forgotten(spool, place):
             for filename in entries(spool, "completed"):
                 spool.remove("completed", filename)
     assert set(counts) == {1}
+
+
+@pytest.mark.parametrize("how", ["error", "errors"])
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC], ids=errno.errorcode.get)
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_tick_is_enqueued_once_whichever_call_fails(spool, place, how, code, moved):
+    """Once, or from then on; and it is tried again."""
+    scheduling.add(spool, "s", fields())
+    deal(spool, place, first_tick(place))
+    failures = 0
+    for at in range(1, CALLS):
+        tick = last_of(place, "s") + MINUTE
+        seam = Seam(Plan(at, how, code))
+        with seam.installed():
+            seam.armed = True
+            try:
+                deal(spool, place, tick)
+            except (OSError, SpoolqError):
+                failures += 1
+            seam.armed = False
+        if moved:
+            complete_all(spool, tick)
+        deal(spool, place, tick)
+        assert last_of(place, "s") == tick
+        assert ids(spool).count(id_of("s", tick)) == 1
+        assert deal(spool, place, tick).ids == []
+    assert not seam.reached, "CALLS is too few"
+    assert failures > 8
+    left = [entry for entry in spool.dir("tmp").list() if entry.startswith("s.last")]
+    assert left == [] or how == "errors"  # then nothing could be removed either
 
 
 def complete_all(spool, tick):

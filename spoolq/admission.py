@@ -191,7 +191,7 @@ def publish(
     while True:
         with translated(spool.path), held(spool):
             try:
-                return _publish_once(spool, files, decided, durability, if_queued)
+                return publish_held(spool, files, decided, durability, if_queued)
             except KeyTaken as error:
                 taken = error
         if if_queued != "replace" or taken.state == "processing":
@@ -199,13 +199,14 @@ def publish(
         cancel(taken.job_id)  # else it runs by now, which the next look tells
 
 
-def _publish_once(
+def publish_held(
     spool: SpoolDir,
     files: Mapping[Name, bytes],
     decided: Mapping[Name, Job],
     durability: str,
     if_queued: str,
 ) -> Dict[str, str]:
+    """As `publish`, by who holds the lock; a KeyTaken that is to be replaced is raised."""
     asked = [Asked(name, decided[name]) for name in files if name in decided]
     gate = Gate(spool, asked)
     skipped: Dict[str, str] = {}

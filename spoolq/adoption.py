@@ -70,14 +70,7 @@ def read_job(
         reason = InvalidJob(f"cannot be read: {error.strerror}")
         raise Unreadable(reason, info.st_size, info.st_mtime_ns, has_writer=False) from None
     try:
-        info = os.fstat(descriptor)
-        # Root, who recovers a claim on a user's spool, judges a file as that user's worker does.
-        ours = directory.owner is not None and directory.owner[0] == info.st_uid
-        if not (ours or trust.trusts(info, settings.group)):
-            raise InvalidJob(f"belongs to user {info.st_uid}, who may not run commands here")
-        place = (directory.fd, directory.stat()) if info.st_mode & 0o022 else None
-        if place is not None and trust.may_be_changed(descriptor, info, *place, settings.group):
-            raise InvalidJob("can be written by others, who may not run commands here")
+        info = require_trusted(directory, descriptor, settings.group)
         try:
             job = Job.from_bytes(read_all(descriptor, limit), limit)
         except InvalidJob as error:
@@ -88,6 +81,23 @@ def read_job(
         return job, instants.of_file(info.st_mtime_ns)
     finally:
         os.close(descriptor)
+
+
+def require_trusted(directory: Dir, descriptor: int, group: Optional[str]) -> os.stat_result:
+    """Return what an open file is that says what is to be run.
+
+    Raises:
+        InvalidJob: it comes from somebody who may run nothing here, or such a one can change it.
+    """
+    info = os.fstat(descriptor)
+    # Root, who recovers a claim on a user's spool, judges a file as that user's worker does.
+    ours = directory.owner is not None and directory.owner[0] == info.st_uid
+    if not (ours or trust.trusts(info, group)):
+        raise InvalidJob(f"belongs to user {info.st_uid}, who may not run commands here")
+    place = (directory.fd, directory.stat()) if info.st_mode & 0o022 else None
+    if place is not None and trust.may_be_changed(descriptor, info, *place, group):
+        raise InvalidJob("can be written by others, who may not run commands here")
+    return info
 
 
 class Intake:

@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from spoolq import archive, instants, logs, names
+from spoolq import archive, dependencies, instants, logs, names
 from spoolq.fsio import Dir
 from spoolq.keeping import Keep
 from spoolq.layout import words
@@ -58,10 +58,12 @@ class Purge:
             OSError: the directory cannot be read, or the archive not be written.
         """
         directory = self._spool.dir(state)
+        # What others wait for stays until a worker has let them go: they would take it for gone.
+        awaited = {wait.other for wait in dependencies.still_open(self._spool)}
         found = (
             (_ended_at(directory, filename), filename)
             for filename in directory.scan()
-            if names.is_job(filename)
+            if names.is_job(filename) and not (awaited and names.id_in(filename) in awaited)
         )
         self._remove(state, _surplus(directory, found, keep, self._now), keep.archive)
 

@@ -198,7 +198,7 @@ def _drain(wanted: Wanted) -> str:
     # no process. A burst of arrivals is no reason to give up, as the default of 5 in 10 s is.
     some = [
         ("ConditionDirectoryNotEmpty", f"|{rest(wanted.spool)}/{state}")
-        for state in ("pending", "processing", "failed")
+        for state in ("pending", "processing", "failed", "schedules")
     ]
     return _unit(
         ("Unit", [*_about(wanted, "do the work of"), *some, ("StartLimitIntervalSec", "0")]),

@@ -108,6 +108,16 @@ def unknown_worker(spool, clock):
     os.makedirs(path_of(spool, "workers", "web1-4121-x7f3", "lock"))
 
 
+def broken_schedule(spool, clock):
+    os.mkdir(os.path.join(spool.path, "schedules"), 0o700)
+    path_of(spool, "schedules", "x.json", touch=True)
+
+
+def open_schedules(spool, clock):
+    os.mkdir(os.path.join(spool.path, "schedules"))
+    os.chmod(os.path.join(spool.path, "schedules"), 0o777)
+
+
 def paused(spool, clock):
     waiting(late=300)(spool, clock)
     given.worker(spool)
@@ -228,6 +238,8 @@ DAMAGES = {
     "a hook without x": ("hook", "hooks/on-dead", hook("on-dead", 0o600), False),
     "a hook misspelt": ("hook", "hooks/on-daed", hook("on-daed", 0o700), False),
     "hooks in a file": ("hook", "hooks", lambda s, _: path_of(s, "hooks", touch=True), False),
+    "a broken schedule": ("schedule", "schedules/x.json", broken_schedule, False),
+    "open schedules": ("unsafe", "schedules", open_schedules, True),
     "paused": ("paused", "paused", paused, False),
     "no worker": ("no-worker", "workers", waiting(late=300), False),
     "no worker, not late": ("no-worker", "workers", waiting(), False),

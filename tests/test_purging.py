@@ -9,6 +9,7 @@ from spoolq.keeping import Keep
 from spoolq.logs import LogName
 from spoolq.purging import Purge
 from tests import given
+from tests.conftest import entries
 
 DAY = 86_400.0
 
@@ -159,3 +160,18 @@ def test_what_is_no_log_stays(spool, clock, purge):
     given.write(spool, "logs", "mine.txt", "x")
     purge.logs_but(Keep(0.0, 0))
     assert spool.dir("logs").list() == ["mine.txt"]
+
+
+def test_what_others_wait_for_stays_until_they_are_let_go(spool, clock):
+    from spoolq.api import Spool
+
+    given.job(spool, "pending", given.named(clock, "a"))
+    given.job(spool, "completed", given.named(clock, "b"))
+    with Spool(spool.path) as api:
+        api.enqueue("true", id="c", after=["a"])
+    filename = str(given.named(clock, "a"))
+    spool.dir("pending").rename(filename, spool.dir("completed"), filename)
+    clock.advance(60)
+    purge = Purge(spool, clock(), lambda path, why: None)
+    purge.older_than("completed", 1)
+    assert entries(spool, "completed") == [filename]

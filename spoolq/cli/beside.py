@@ -41,10 +41,17 @@ def _retention(beside: Beside) -> Chore:
     return Retention(beside)
 
 
+def _ticking(beside: Beside) -> Chore:
+    from spoolq.ticking import Ticking
+
+    return Ticking(beside)
+
+
 CHORES: Tuple[Kind, ...] = (
     Kind("releasing", lambda entries, settings: "after" in entries, _releasing),
     Kind("keyring", lambda entries, settings: "keys" in entries, _keyring),
     Kind("disposal", lambda entries, settings: WORK in entries, _disposal),
     Kind("hooks", lambda entries, settings: "hooks" in entries, _hooks),
     Kind("retention", lambda entries, settings: settings.retention is not None, _retention),
+    Kind("ticking", lambda entries, settings: "schedules" in entries, _ticking),
 )

@@ -89,6 +89,24 @@ def workers(ctx: click.Context, _: click.Parameter, incomplete: str) -> List[Any
         return []
 
 
+def schedules(ctx: click.Context, _: click.Parameter, incomplete: str) -> List[Any]:
+    """Offer the names of schedules, with when they come."""
+    from click.shell_completion import CompletionItem
+
+    from spoolq import instants
+    from spoolq.schedules import views
+
+    try:
+        with _opened(ctx) as spool:
+            return [
+                CompletionItem(view.name, help=render.escape(view.cron))
+                for view in views(spool.dir, spool.settings, instants.now())
+                if view.name.startswith(incomplete)
+            ]
+    except (SpoolqError, OSError):
+        return []
+
+
 def keys(_: click.Context, __: click.Parameter, incomplete: str) -> List[Any]:
     """Offer the keys of the settings, with what they mean."""
     from click.shell_completion import CompletionItem

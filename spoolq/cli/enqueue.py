@@ -20,9 +20,6 @@ from spoolq.errors import BadInput, InvalidJob, OutcomeUnknown, SpoolqError
 from spoolq.layout import STATES
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_LITERAL = "spoolq.literal"
-_OPTIONS = {"tags": "tag", "run_at": "at"}  # options that are not called as their field
-_A_JOB = "what a job can have:  spoolq enqueue --help"
 
 
 class Enqueuing(Verb):
@@ -39,7 +36,7 @@ class Enqueuing(Verb):
         except click.UsageError:
             words = None  # the parser proper says what is wrong
         literal, anywhere = given.split_options(args, words if isinstance(words, tuple) else ())
-        ctx.meta[_LITERAL] = literal
+        ctx.meta[given.LITERAL] = literal
         ctx.allow_interspersed_args = anywhere and not literal
         return super().parse_args(ctx, args)
 
@@ -151,7 +148,7 @@ def enqueue(stream: bool, **options: Any) -> None:
     ctx = click.get_current_context()
     words: Sequence[str] = options["words"]
     fields = overriding(options)
-    from_stdin = words == ("-",) and not ctx.meta[_LITERAL]
+    from_stdin = words == ("-",) and not ctx.meta[given.LITERAL]
     if stream and not from_stdin:
         raise Refused("--stream is about lines of stdin", "spoolq enqueue --stream -")
     sources = None if from_stdin else sources_of(ctx, words, options["like"])
@@ -240,7 +237,7 @@ def sources_of(ctx: click.Context, words: Sequence[str], like: Optional[str]) ->
             more = "" if command.name == "run" else "; - reads jobs from stdin"
             raise Refused("what is to be run?", f"spoolq {command.name} 'echo hello'{more}")
         return [Source("", None, None, {})]
-    if words[0] == "-" and not ctx.meta[_LITERAL]:
+    if words[0] == "-" and not ctx.meta[given.LITERAL]:
         if command.name == "run":
             raise Refused(
                 "run follows one job, and - reads many", "spoolq enqueue -; then:  spoolq wait"
@@ -249,7 +246,7 @@ def sources_of(ctx: click.Context, words: Sequence[str], like: Optional[str]) ->
             f"- reads jobs from stdin and stands alone, without {words[1]!r}", "spoolq enqueue -"
         )
     return given.from_words(
-        words, command.spellings(ctx), literal=ctx.meta[_LITERAL], verb=str(command.name)
+        words, command.spellings(ctx), literal=ctx.meta[given.LITERAL], verb=str(command.name)
     )
 
 
@@ -272,17 +269,13 @@ def publish(
     """Enqueue what was typed and return the ids."""
     jobs = [layers.around(source.fields) for source in sources]
     try:
-        return spool.enqueue_many(jobs, if_queued=if_queued, on_skip=_skipped)
+        return spool.enqueue_many(jobs, if_queued=if_queued, on_skip=skipped)
     except InvalidJob as error:
-        field = str(error.path[0]) if error.path else ""
-        if field in layers.options and field != "env":  # which JSON may have brought along
-            option = _OPTIONS.get(field, field.replace("_", "-"))
-            raise Refused(f"--{option}: {error.reason}", error.hint or _A_JOB) from error
-        better = given.explained(error, sources[error.index or 0])
-        raise Refused(str(better), better.hint or _A_JOB) from error
+        raise given.refusal(error, layers, sources[error.index or 0]) from error
 
 
-def _skipped(job_id: str) -> None:
+def skipped(job_id: str) -> None:
+    """Say that a job was not enqueued for its key."""
     render.say(f"{job_id} has this key, and waits or runs: nothing was enqueued")
 
 
@@ -299,11 +292,11 @@ def _publish_stdin(spool: api.Spool, layers: given.Layers, if_queued: str) -> Li
             from spoolq.cli.progress import reading
 
             with reading(jobs()) as counted:
-                ids = spool.enqueue_many(counted, if_queued=if_queued, on_skip=_skipped)
+                ids = spool.enqueue_many(counted, if_queued=if_queued, on_skip=skipped)
         else:
             if render.is_terminal(sys.stdin):
                 render.say("one job a line; end with Ctrl+D, give up with Ctrl+C")
-            ids = spool.enqueue_many(jobs(), if_queued=if_queued, on_skip=_skipped)
+            ids = spool.enqueue_many(jobs(), if_queued=if_queued, on_skip=skipped)
     except InvalidJob as error:
         better = given.explained(error, sources[error.index or 0])
         raise _nothing_of(better) from error
@@ -320,7 +313,7 @@ def _stdin() -> BinaryIO:
 
 
 def _nothing_of(error: BadInput) -> BadInput:
-    return BadInput(f"{error}; nothing was enqueued", hint=error.hint or _A_JOB)
+    return BadInput(f"{error}; nothing was enqueued", hint=error.hint or given.A_JOB)
 
 
 def _publish_as_they_come(spool: api.Spool, layers: given.Layers, if_queued: str) -> List[str]:
@@ -329,10 +322,10 @@ def _publish_as_they_come(spool: api.Spool, layers: given.Layers, if_queued: str
         for source in given.from_lines(_stdin()):
             try:
                 job = layers.around(source.fields)
-                new = spool.enqueue_many([job], if_queued=if_queued, on_skip=_skipped)
+                new = spool.enqueue_many([job], if_queued=if_queued, on_skip=skipped)
             except InvalidJob as error:
                 better = given.explained(error, source)
-                better.hint = better.hint or _A_JOB
+                better.hint = better.hint or given.A_JOB
                 raise better from error
             ids += print_ids(new)
             render.flush()

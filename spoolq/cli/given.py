@@ -20,6 +20,12 @@ from spoolq.job import DERIVED, MAX_GIVEN, Job
 from spoolq.text import shell_word
 
 _SHELL_GROUP = re.compile(r"\{\s+[^\s\"'}]")
+#: Where a context keeps whether a `--` stood before the words.
+LITERAL = "spoolq.literal"
+#: What to do about a job that is wrong, where nothing better is known.
+A_JOB = "what a job can have:  spoolq enqueue --help"
+
+_OPTIONS = {"tags": "tag", "run_at": "at"}  # options that are not called as their field
 _OF_ONE_RUN = ("id", "run_at", "after", "after_any", "created_at", "history")
 
 #: Text that no JSON file can hold, as the command line hands it on where bytes are not UTF-8.
@@ -244,6 +250,16 @@ class Layers:
             self._told.add(key)
             meant = did_you_mean(key, FIELDS)
             render.warn(f"the field {key!r} means nothing to spoolq; it is kept{meant}")
+
+
+def refusal(error: InvalidJob, layers: Layers, source: Source) -> Refused:
+    """Return what is wrong with a job in the words in which it was typed."""
+    field = str(error.path[0]) if error.path else ""
+    if field in layers.options and field != "env":  # which JSON may have brought along
+        option = _OPTIONS.get(field, field.replace("_", "-"))
+        return Refused(f"--{option}: {error.reason}", error.hint or A_JOB)
+    better = explained(error, source)
+    return Refused(str(better), better.hint or A_JOB)
 
 
 def _here() -> str:

@@ -26,7 +26,7 @@ _SECTIONS = (
         "Jobs",
         ("enqueue", "run", "list", "show", "logs", "wait", "events", "cancel", "retry", "dlq"),
     ),
-    ("Jobs that wait", ("hold", "release", "set", "edit")),
+    ("Jobs that wait", ("hold", "release", "set", "edit", "schedule")),
     ("Workers", ("worker", "pause", "resume")),
     (
         "The spool",
@@ -50,6 +50,7 @@ _VERBS: Lazy = {
     "release": ("changing:release", "Let held jobs fall due."),
     "set": ("changing:set_field", "Change one field of a waiting job."),
     "edit": ("changing:edit", "Change a waiting job in your editor."),
+    "schedule": ("schedule:schedule", "Jobs that come again and again, as cron's do."),
     "worker": ("workers:worker", "Run jobs, and see or stop who does."),
     "pause": ("settings:pause", "Let workers take nothing new."),
     "resume": ("settings:resume", "Let workers go on."),

@@ -14,6 +14,7 @@ from spoolq.cli.columns import Cell
 from spoolq.cli.verbs import Verb, given_spool, is_spool, open_spool, spool_path
 from spoolq.layout import STATES
 from spoolq.names import Name
+from spoolq.schedules import Summary, summary
 
 _CLOCK_FROM = 600  # seconds from which the time of day is of more use than the distance alone
 
@@ -89,14 +90,17 @@ def as_document(spool: api.Spool) -> Dict[str, Any]:
     now = instants.now()
     waiting = due(spool, now)
     workers = tables.shown_workers(spool)
+    schedules = summary(spool.dir, spool.settings, now)
     coming = [name.at for name in waiting.first.values()]
     return {
         **spool.counts(),
         "due": waiting.now,
         "next_due": instants.to_rfc3339(min(coming)) if coming else None,
         "paused": views.is_paused(spool.dir),
+        "schedules": schedules.number,
+        "next_tick": schedules.next and instants.to_rfc3339(schedules.next),
         "workers": [view.as_dict() for view in workers],
-        "warnings": warnings(spool, workers),
+        "warnings": [*warnings(spool, workers), *schedules.warnings],
         "spool": spool.path,
     }
 
@@ -131,6 +135,10 @@ def show(spool: api.Spool) -> None:
     if counts["ignored"]:
         ignored = str(counts["ignored"]).rjust(wide)
         render.line(f"  {'ignored'.ljust(10)}  {ignored}  not jobs; spoolq doctor names them")
+    schedules = summary(spool.dir, spool.settings, now)
+    if schedules.number:
+        many = str(schedules.number).rjust(wide)
+        render.line(f"  {'schedules'.ljust(10)}  {many}{_tick(schedules, now)}")
     alive = [view for view in workers if view.alive]
     for view in alive:
         began = tables.started(view.card)
@@ -142,14 +150,23 @@ def show(spool: api.Spool) -> None:
             render.line(f"  {tables.run_line(spool, claim)}")
     if not alive:
         render.line("no worker")
-    for warning in warnings(spool, workers):
+    for warning in [*warnings(spool, workers), *schedules.warnings]:
         render.warn(warning)
     if paused:
         render.advise("paused: workers take nothing new; go on with:  spoolq resume")
-    elif not alive and (waiting.now or counts["failed"] or any(view.running for view in workers)):
+    elif not alive and (
+        waiting.now or counts["failed"] or schedules.number or any(view.running for view in workers)
+    ):
         render.advise("start a worker with:  spoolq worker start --count 1")
     elif not sum(counts[state] for state in STATES):
         render.tip("nothing is here yet; put a job in with:  spoolq enqueue 'echo hello'")
+
+
+def _tick(schedules: Summary, now: datetime) -> str:
+    """Return which schedule comes next, and when."""
+    if schedules.next is None:
+        return ""
+    return f"  the next {_when(schedules.next, now)}: {render.escape(schedules.name)}"
 
 
 def _notes(
@@ -170,11 +187,15 @@ def _notes(
 
 def _coming(spool: api.Spool, name: Name, state: str, now: datetime) -> Sequence[str]:
     """Return when a job is due, and what it runs."""
-    at = times.until(name.at, now)
-    if (name.at - now).total_seconds() >= _CLOCK_FROM:
-        at += f" ({times.short(name.at, now)})"
+    at = _when(name.at, now)
     view = views.look(spool.dir, state, str(name), spool.settings)
     if view is None or view.job is None:
         return (at,)
     line = tables.named(view)
     return (f"{at}: ", *(line.parts or (line,)))
+
+
+def _when(moment: datetime, now: datetime) -> str:
+    """Return how far away a moment is, and from some distance on what the clock says then."""
+    clock = (moment - now).total_seconds() >= _CLOCK_FROM
+    return times.until(moment, now) + (f" ({times.short(moment, now)})" if clock else "")

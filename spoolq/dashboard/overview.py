@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Dict, List
 
-from spoolq import instants, views
+from spoolq import instants, schedules, views
 from spoolq.census import Ended
 from spoolq.dashboard import charts
 from spoolq.dashboard.look import Look, Running, runs_of
@@ -26,6 +26,8 @@ def overview(look: Look, span: charts.Span, now: float) -> Dict[str, object]:
     )
     bars = charts.ended({state: look.names(state) for state in ("completed", "dead")}, span, now)
     running = look.running(_STRETCHES)
+    settings, warnings = views.settings_of(look.spool.dir)
+    coming = schedules.summary(look.spool.dir, settings, instants.from_epoch(now))
     return {
         "bars": bars,
         "most": max(bar.total for bar in bars),
@@ -40,7 +42,8 @@ def overview(look: Look, span: charts.Span, now: float) -> Dict[str, object]:
         "workers": look.workers(),
         "failures": _failures(look),
         "since": failed_at,
-        "warnings": views.settings_of(look.spool.dir)[1],
+        "schedules": coming,
+        "warnings": [*warnings, *coming.warnings],
     }
 
 

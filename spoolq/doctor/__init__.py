@@ -114,6 +114,7 @@ _STANDING: Tuple[Tuple[str, Callable[[Patient, Facts], Iterator[Finding]]], ...]
     ("who may write here", lambda patient, _: places.safety(patient)),
     (config.FILE, lambda patient, _: places.settings(patient)),
     ("hooks/", lambda patient, _: beside.programs(patient)),
+    ("schedules/", lambda patient, _: places.scheduled(patient)),
     ("the filesystem", machine.filesystem),
     ("what works in tmp/", machine.trials),
     ("inotify", machine.inotify),

@@ -56,6 +56,7 @@ CODES: Dict[str, str] = {
     "format": "the spool is of a format that this spoolq does not know; nothing is repaired",
     "foreign-file": "a job file that the worker may not trust, or cannot read",
     "unparseable": "a file that is no job",
+    "schedule": "a schedule of which nothing is enqueued",
     "ignored": "entries beside the jobs that are not looked at",
     "doubled-id": "two jobs have one id",
     "stray": "a file in processing/ names no worker",

@@ -8,7 +8,7 @@ import stat
 from functools import partial
 from typing import Callable, Iterator, Optional
 
-from spoolq import config, platform, trust
+from spoolq import config, instants, platform, schedules, trust
 from spoolq.doctor.finding import Finding, note, problem
 from spoolq.doctor.patient import Patient
 from spoolq.errors import WrongFormat
@@ -88,7 +88,7 @@ def _mode_setter(path: str, mode: int) -> Optional[Callable[[], None]]:
 def safety(patient: Patient) -> Iterator[Finding]:
     """Find where somebody else could put commands, as a worker judges it."""
     real = os.path.realpath(patient.path)
-    paths = {name: os.path.join(real, name) for name in DIRECTORIES}
+    paths = {name: os.path.join(real, name) for name in (*DIRECTORIES, schedules.PLACE)}
     # A link's own mode says nothing, and its target is not ours to mend.
     inner = [n for n, path in paths.items() if os.path.isdir(path) and not os.path.islink(path)]
     group = patient.settings.group
@@ -113,3 +113,11 @@ def settings(patient: Patient) -> Iterator[Finding]:
         yield problem(code, config.FILE, str(error), fix)
     for warning in patient.warnings:
         yield note("unknown-setting", config.FILE, warning, "spoolq config list shows the keys")
+
+
+def scheduled(patient: Patient) -> Iterator[Finding]:
+    """Find schedules of which nothing is enqueued."""
+    found = schedules.summary(patient.spool, patient.settings, instants.now())
+    for path, what in found.problems:
+        fix = f"mend it, or remove it: {shlex.quote(os.path.join(patient.path, path))}"
+        yield problem("schedule", path, what, fix)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from spoolq import control, instants
+from spoolq import control, instants, scheduling
 from tests import given
 from tests.conftest import wait_until
 from tests.dashboard.conftest import elements, text_of
@@ -434,3 +434,17 @@ def test_a_bug_is_told_on_the_terminal_and_not_in_the_page(spool, monkeypatch, c
     assert "ZeroDivision" not in body
     assert "ZeroDivisionError" in caplog.text
     asked.close()
+
+
+def test_the_overview_tells_of_schedules_and_of_what_is_wrong_with_one(visitor, spool):
+    pytest.importorskip("cronsim", reason="the extra `schedule` is not installed")
+    assert "schedule" not in text_of(visitor.page("/"))
+    scheduling.add(spool, "nightly", {"cron": "@daily", "job": {"command": "true"}})
+    with open(os.path.join(spool.path, "schedules", "<b>.json"), "w") as file:
+        file.write("{}")
+    page = visitor.page("/")
+    allowed(page)
+    told = " ".join(text_of(page).split())
+    assert "2 schedules, the next " in told
+    assert ": nightly." in told
+    assert "schedules/<b>.json: a schedule's name has" in told

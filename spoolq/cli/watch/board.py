@@ -25,11 +25,12 @@ from typing import (
     Tuple,
 )
 
-from spoolq import api, instants, logs, names, views, wishes
+from spoolq import api, instants, logs, names, schedules, views, wishes
 from spoolq.census import ENDED, Census
-from spoolq.cli import output, tables
+from spoolq.cli import output, tables, times
 from spoolq.cli.watch.scene import KINDS, Crew, Detail, Rate, Row, Scene, Section
 from spoolq.errors import SpoolqError
+from spoolq.glance import Glance
 from spoolq.layout import STATES
 from spoolq.roster import WorkerView
 from spoolq.views import JobView
@@ -42,6 +43,7 @@ _KEPT = 8 * _SEARCHED
 _STRETCHES = (1.0, 10.0, 60.0, 600.0, 3600.0)  # seconds of one bar
 _BARS = 60
 _ENOUGH = 20  # ended jobs that tell a rate
+_ANEW = 60.0  # seconds after which schedules are read anew, though nothing seems to have changed
 _PRIORITY = 24  # where in a name it stands
 
 Clock = Callable[[], float]
@@ -74,6 +76,8 @@ class Board:
         self._old: FrozenSet[str] = frozenset()
         self._warnings: List[str] = []
         self._paused = False
+        self._schedules = schedules.Summary()
+        self._glance = Glance(lambda: spool.dir.root.stat(schedules.PLACE), monotonic)
         self.workers: List[WorkerView] = []
 
     def look(self) -> None:
@@ -90,7 +94,8 @@ class Board:
             state for state in STATES if state not in anew and self._census.is_behind(state)
         )
         self._tails.clear()
-        self._warnings = self._look_at_workers()
+        self._look_at_schedules()
+        self._warnings = [*self._look_at_workers(), *self._schedules.warnings]
         self._paused = views.is_paused(self.spool.dir)
 
     def scene(self, sought: str = "") -> Scene:
@@ -109,6 +114,7 @@ class Board:
             tuple(self._warnings),
             self._old,
             sought,
+            self._coming(),
         )
 
     def wait(self) -> float:
@@ -128,6 +134,19 @@ class Board:
         return None
 
     # --- workers ----------------------------------------------------------------------------------
+
+    def _look_at_schedules(self) -> None:
+        now, due = instants.from_epoch(self._clock()), self._schedules.next
+        old = self._glance.may_differ() or self._glance.age() >= _ANEW
+        if old or (due is not None and due <= now):
+            self._glance.look()
+            self._schedules = schedules.summary(self.spool.dir, self.spool.settings, now)
+
+    def _coming(self) -> str:
+        if self._schedules.next is None:
+            return ""
+        now = instants.from_epoch(self._clock())
+        return f"schedule {self._schedules.name} at {times.short(self._schedules.next, now)}"
 
     def _look_at_workers(self) -> List[str]:
         """Look at the workers; return what is to be warned of."""

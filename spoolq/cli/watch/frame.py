@@ -102,7 +102,7 @@ def _counts(scene: Scene, columns: int) -> Line:
 
 def _rate(scene: Scene, columns: int) -> Line:
     rate = scene.rate
-    told = _told_rate(scene)
+    told = _told_rate(scene) + (f"   {safe(scene.coming)}" if scene.coming else "")
     bars = _bars(rate, min(_MOST_BARS, columns - width(told) - 2))
     return line(columns, [*bars, Span("  " if bars else ""), Span(told, "dim")])
 

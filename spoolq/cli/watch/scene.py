@@ -110,6 +110,7 @@ class Scene(NamedTuple):
     warnings: Tuple[str, ...] = ()
     old: FrozenSet[str] = frozenset()
     sought: str = ""
+    coming: str = ""  # which schedule comes next, and when
 
     @property
     def rows(self) -> Sequence[Row]:

@@ -2,10 +2,11 @@
 
 import json
 import os
+import time
 
 import pytest
 
-from spoolq import api, instants, lease, roster, views
+from spoolq import api, instants, lease, roster, scheduling, views
 from spoolq.cli.watch import board as module
 from spoolq.cli.watch.board import Board
 from spoolq.cli.watch.scene import KINDS, Crew
@@ -290,3 +291,29 @@ def test_that_the_spool_is_paused_is_seen(spool, board):
     spool.root.write("paused", b"", sync=False)
     board.look()
     assert board.scene().paused
+
+
+def test_which_schedule_comes_next_is_told_and_read_again_when_that_may_differ(
+    spool, clock, board, monkeypatch
+):
+    pytest.importorskip("cronsim", reason="the extra `schedule` is not installed")
+    board.look()
+    assert board.scene().coming == ""
+    clock.set_wall(instants.from_epoch(time.time()))
+    scheduling.add(spool, "hourly", {"cron": "0 * * * *", "job": {"command": "true"}})
+    board.look()
+    first = board.scene().coming
+    assert first.startswith("schedule hourly at ")
+    clock.advance(1)
+    board.look()
+    monkeypatch.setattr(module.schedules, "views", lambda *_: pytest.fail("it was read again"))
+    clock.advance(1)
+    board.look()
+    monkeypatch.undo()
+    clock.advance(3600)
+    board.look()
+    assert board.scene().coming not in ("", first)
+    with open(os.path.join(spool.path, "schedules", "bad.json"), "w") as file:
+        file.write("{}")
+    board.look()
+    assert "schedules/bad.json" in board.scene().warnings[-1]

@@ -158,3 +158,9 @@ def test_no_line_is_wider_than_the_screen_whatever_jobs_hold(words, columns, hei
     for line in found.lines:
         assert cell_len(line.plain) <= columns
         assert line.plain.isprintable()
+
+
+def test_which_schedule_comes_next_stands_beside_the_rate():
+    shown = text(drawn(scene(SEVEN, coming="schedule nightly at 02:30:00")))
+    assert re.search(r"ended in .* +schedule nightly at 02:30:00$", shown, re.MULTILINE)
+    assert "schedule" not in text(drawn(scene(SEVEN)))

@@ -7,6 +7,7 @@ child says what it was promised: the parent holds the spool to that, and to noth
 import io
 import json
 import os
+from datetime import datetime
 from typing import Any, Callable, List, NamedTuple, Sequence
 from unittest import mock
 
@@ -22,11 +23,14 @@ from spoolq import (
     names,
     requests,
     roster,
+    schedules,
+    scheduling,
     views,
 )
 from spoolq.adoption import Intake, read_job
 from spoolq.api import Spool
 from spoolq.chores import Beside
+from spoolq.fsio import Dir
 from spoolq.job import CANCELLED, INTERRUPTED
 from spoolq.lease import Lease
 from spoolq.names import Name, parse
@@ -96,6 +100,29 @@ def _import(*states: str) -> Callable[[Call], None]:
             call.tell("promise", f"moved{number:02}")
 
     return run
+
+
+def _schedule(spool: SpoolDir) -> None:
+    fields = {"cron": "* * * * *", "job": {"command": "echo"}}
+    scheduling.add(spool, "s", fields)
+    with schedules.opened(spool) as place:
+        scheduling.deal(spool, place, "s", config.Settings(), lambda: _tick(place))
+
+
+def _tick(place: Dir) -> datetime:
+    """Return the next tick of the schedule."""
+    schedule = schedules.read(place, "s", config.Settings())
+    due = schedule.cron.after(schedule.begins(schedules.last_of(place, "s")))
+    assert due is not None
+    return due
+
+
+def _deal(call: Call) -> None:
+    with call.seam.aside():
+        place = schedules.open_place(call.spool)
+        tick = _tick(place)
+    for job_id in scheduling.deal(call.spool, place, "s", config.Settings(), lambda: tick).ids:
+        call.tell("promise", job_id)
 
 
 def _drop(*contents: bytes) -> Callable[[SpoolDir], None]:
@@ -450,6 +477,7 @@ OPERATIONS = [
     Operation(f"enqueue {BATCH}", _nothing, _enqueue(BATCH)),
     Operation("enqueue with an id", _nothing, _enqueue(1, id="given")),
     Operation("import three", _nothing, _import("pending", "failed", "pending")),
+    Operation("enqueue a tick", _schedule, _deal, primitive=True),
     Operation("adopt", _drop(b'{"command": "echo"}'), _admit, primitive=True),
     Operation(
         "adopt, without renameat2",

@@ -11,8 +11,8 @@ import os
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from spoolq import keeping, platform, strictjson
+from spoolq.checks import number as check_number
 from spoolq.errors import InvalidJob, InvalidSetting, WrongFormat
-from spoolq.fields import check_number
 from spoolq.job import Job, Policy
 from spoolq.text import closest
 

@@ -1,4 +1,4 @@
-"""What is asked of jobs and workers from outside: cancel, retry, stop, pause.
+"""What is asked of jobs from outside: cancel, retry; and recovery, by whoever needs it now.
 
 Everything is a move of a file or a file put where a worker looks for it. Who changes a waiting job
 is a worker for a moment: it claims the job, so nobody else can, and finishes it.
@@ -10,24 +10,21 @@ import shlex
 import time
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Callable, Dict, Iterable, Iterator, List, Optional
+from typing import Callable, Iterator, Optional
 
-from spoolq import admission, errands, instants, lease, names, requests, roster, views
-from spoolq.errors import BadInput, Busy, NotFound, OutcomeUnknown, WrongState
+from spoolq import admission, errands, instants, lease, names, steering, views
+from spoolq.errors import Busy, NotFound, OutcomeUnknown, WrongState
 from spoolq.executors import kind_of
 from spoolq.job import CANCELLED, Entry, next_place
-from spoolq.layout import PAUSED, storage_error, translated
+from spoolq.layout import storage_error, translated
 from spoolq.names import Name
 from spoolq.neighbours import DEAD, Neighbours
 from spoolq.recovery import Recovery, record_of
-from spoolq.roster import WorkerView
 from spoolq.spool import Record, SpoolDir
-from spoolq.text import closest
 from spoolq.views import JobView
 
 Clock = Callable[[], datetime]
 _POLL = 0.05
-_ANSWER = 10.0  # seconds for a worker to heed how many it is to run
 _SILENCE = 1.0  # seconds after which a person is told what is waited for
 
 
@@ -185,7 +182,7 @@ def _ask_its_worker(spool: SpoolDir, view: JobView, clock: Clock, neighbours: Ne
         recover_now(spool, clock, neighbours=neighbours)
         time.sleep(_POLL)  # what is left of its run may be waited for
         return
-    if _request(spool, claim.worker, f"cancel.{claim.id}"):
+    if steering.request(spool, claim.worker, f"cancel.{claim.id}"):
         spool.ring()
     time.sleep(_POLL)
 
@@ -286,122 +283,3 @@ def _drop_again(spool: SpoolDir, view: JobView) -> Optional[Name]:
 def may_be_retried_with_all(view: JobView) -> bool:
     """Say whether `dlq retry --all` takes it: not what was cancelled, nor what is no job."""
     return view.problem is None and view.name is not None and view.error != CANCELLED
-
-
-def stop(spool: SpoolDir, wanted: Iterable[str], *, interrupt: bool) -> List[str]:
-    """Ask workers to leave, all of them if none is named; return the names of those asked.
-
-    Raises:
-        NotFound: no such worker is alive.
-        BadInput: an empty text, which every name begins with.
-    """
-    chosen = [worker.name for worker in _chosen(spool, wanted)]
-    for name in chosen:
-        _request(spool, name, "stop.now" if interrupt else "stop")
-    spool.ring()
-    return chosen
-
-
-def resize(spool: SpoolDir, wanted: Iterable[str], count: int) -> Dict[str, Optional[int]]:
-    """Let workers run so many jobs at a time, all of them if none is named.
-
-    Returns:
-        Their names, each with how many it was, None where it had no bound.
-
-    Raises:
-        NotFound: no such worker is alive.
-        BadInput: an empty text, or a worker that runs nothing, or has no count to change.
-        Busy: one has not answered within seconds, and may yet.
-    """
-    wanted = list(wanted)
-    chosen = _chosen(spool, wanted)
-    idle = [worker for worker in chosen if worker.card.get("count") == 0]
-    if idle and wanted:
-        raise BadInput(
-            f"{idle[0].name} runs no jobs: it sends them, or changes them",
-            hint="spoolq worker list shows who runs jobs",
-        )
-    before = {w.name: w.card.get("count") for w in chosen if w not in idle}
-    request = requests.of_count(count)
-    for name in before:
-        _request(spool, name, request)
-    spool.ring()
-    deadline = time.monotonic() + _ANSWER
-    for name in before:
-        while _asks(spool, name, request):
-            if time.monotonic() > deadline:
-                raise Busy(f"{name} has been asked, and has not answered yet")
-            time.sleep(_POLL)
-        if lease.read_card(spool, name).get("count") != count:
-            raise BadInput(
-                f"{name} does not run {count} at a time: its executor has no such number, it has "
-                "left, or another was asked for meanwhile",
-                hint="spoolq worker list shows it",
-            )
-    return before
-
-
-def _asks(spool: SpoolDir, worker: str, request: str) -> bool:
-    """Say whether a request still lies with a worker."""
-    try:
-        directory = lease.room(spool, worker)
-    except FileNotFoundError:
-        return False
-    try:
-        return directory.has(request)
-    finally:
-        directory.close()
-
-
-def _chosen(spool: SpoolDir, wanted: Iterable[str]) -> List[WorkerView]:
-    """Return the living workers that are meant, each by the beginning of its name; or all."""
-    wanted = list(wanted)
-    if "" in wanted:
-        raise BadInput("an empty text names no worker", hint="spoolq worker list shows them")
-    alive = {worker.name: worker for worker in roster.workers(spool) if worker.alive}
-    chosen = []
-    for text in wanted:
-        matches = [text] if text in alive else [name for name in alive if name.startswith(text)]
-        if not matches:
-            starts = {name[: len(text)]: name for name in alive}
-            meant = closest(text, starts)
-            guess = f"; did you mean {starts[meant]!r}?" if meant else ""
-            raise NotFound(
-                f"no worker {text!r} is alive{guess}", hint="spoolq worker list shows them"
-            )
-        chosen += matches
-    return [alive[name] for name in chosen or alive]
-
-
-def _request(spool: SpoolDir, worker: str, request: str) -> bool:
-    """Ask something of a worker; False if it has left, or has been asked already."""
-    try:
-        directory = lease.room(spool, worker, to_write=True)
-        try:
-            directory.write(request, b"", sync=False)
-        finally:
-            directory.close()
-    except (FileNotFoundError, FileExistsError):
-        return False
-    except OSError as error:
-        raise storage_error(error, spool.path) from error
-    return True
-
-
-def pause(spool: SpoolDir) -> bool:
-    """Let workers make no new claims; False if they did not already."""
-    with translated(spool.path):
-        try:
-            spool.root.write(PAUSED, b"", sync=False)
-        except FileExistsError:
-            return False
-    return True
-
-
-def resume(spool: SpoolDir) -> bool:
-    """Let workers claim again; False if they could already."""
-    was_paused = views.is_paused(spool)
-    with translated(spool.path):
-        spool.root.discard(PAUSED)
-    spool.ring()
-    return was_paused

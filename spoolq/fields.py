@@ -1,28 +1,17 @@
 """The fields of a job file and their rules: the one table that says what the format allows.
 
-Validation, docs/job.schema.json and the command line's help all read it. Types are strict (`true`
-is no number), and a command is checked for what exec would refuse.
+Validation, docs/job.schema.json and the command line's help all read it.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from typing import Any, Callable, Container, Dict, Iterable, Mapping, NamedTuple
 
-from spoolq import callables, instants, names, platform
+from spoolq import callables, checks, names
 from spoolq.errors import InvalidJob
 from spoolq.text import closest
 
 _ID = "^(?!last$)[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
-_MOST_AWAITED = 100  # jobs that one waits for
-_NEED = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
-
-
-class _Bad(ValueError):
-    def __init__(self, reason: str, *path: str | int) -> None:
-        super().__init__(reason)
-        self.path = path
 
 
 class Field(NamedTuple):
@@ -33,196 +22,24 @@ class Field(NamedTuple):
     meaning: str
 
 
-def _check_text(value: Any, what: str, longest: int, *path: str | int) -> None:
-    if not isinstance(value, str):
-        raise _Bad(f"{what} must be text, not {_kind(value)}", *path)
-    if not value or len(value) > longest:
-        raise _Bad(f"{what} must have 1 to {longest} characters", *path)
-    if "\0" in value:
-        raise _Bad(f"{what} holds a NUL character", *path)
-
-
-def _kind(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    for kind, word in ((str, "text"), (int, "a number"), (float, "a number"), (list, "a list")):
-        if isinstance(value, kind):
-            return word
-    return "an object"
-
-
-def check_number(value: Any, least: float, most: float, whole: bool = False) -> None:
-    """Refuse what is not a number from `least` to `most`; `true` is no number.
-
-    Raises:
-        ValueError: with a text for people.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _Bad(f"must be a number, not {_kind(value)}")
-    if whole and value != value // 1:
-        raise _Bad("must be a whole number")
-    if not least <= value <= most:
-        raise _Bad(f"must be from {least:.12g} to {most:.12g}")
-
-
 def _number(least: float, most: float, whole: bool, meaning: str) -> Field:
     return Field(
-        lambda value: check_number(value, least, most, whole),
+        lambda value: checks.number(value, least, most, whole),
         {"type": "integer" if whole else "number", "minimum": least, "maximum": most},
         meaning,
     )
 
 
-def _check_command(value: Any) -> None:
-    words = [value] if isinstance(value, str) else value
-    if not isinstance(words, list):
-        raise _Bad(f"must be text for the shell or a list of words, not {_kind(value)}")
-    if not words or (isinstance(value, str) and not value.strip()):
-        raise _Bad("is empty")
-    size = 0
-    for index, word in enumerate(words):
-        path = () if isinstance(value, str) else (index,)
-        if not isinstance(word, str):
-            raise _Bad(f"every word must be text, not {_kind(word)}", *path)
-        if index == 0 and not word:
-            raise _Bad("the program has no name", *path)
-        if "\0" in word:
-            raise _Bad("holds a NUL character, which no command can", *path)
-        length = len(word.encode("utf-8", "surrogatepass"))
-        size += length + 9
-        if length > platform.MAX_ARGUMENT or size > platform.MAX_ARGUMENTS:
-            raise _Bad("is longer than this system can run; put it into a script", *path)
-
-
-def _check_id(value: Any) -> None:
-    if not isinstance(value, str) or not names.is_id(value):
-        raise _Bad("must be 1 to 64 of A-Z a-z 0-9 _ -, not beginning with -, and not 'last'")
-
-
-def _check_instant(value: Any) -> None:
-    try:
-        if isinstance(value, str):
-            instants.from_rfc3339(value)
-        else:
-            check_number(value, 0, 253402300799)
-    except _Bad:
-        raise
-    except ValueError as error:
-        raise _Bad(str(error)) from None
-
-
-def _check_rfc3339(value: Any) -> None:
-    if not isinstance(value, str):
-        raise _Bad(f"must be text, not {_kind(value)}")
-    _check_instant(value)
-
-
-def _check_env(value: Any) -> None:
-    if not isinstance(value, dict):
-        raise _Bad(f"must be an object of names and texts, not {_kind(value)}")
-    for name, text in value.items():
-        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
-            raise _Bad("no variable can have this name", str(name))
-        if not isinstance(text, str):
-            raise _Bad(f"must be text, not {_kind(text)}", name)
-        if "\0" in text:
-            raise _Bad("holds a NUL character", name)
-        if len((name + text).encode("utf-8", "surrogatepass")) >= platform.MAX_ARGUMENT:
-            raise _Bad("is longer than this system can pass on", name)
-
-
-def _check_tags(value: Any) -> None:
-    if not isinstance(value, list) or len(value) > 64:
-        raise _Bad("must be a list of at most 64 texts")
-    for index, tag in enumerate(value):
-        _check_text(tag, "a tag", 64, index)
-
-
-def _check_codes(value: Any) -> None:
-    if not isinstance(value, list) or not 1 <= len(value) <= 256:
-        raise _Bad("must be a list of 1 to 256 exit codes")
-    for index, code in enumerate(value):
-        try:
-            check_number(code, 0, 255, whole=True)
-        except _Bad as error:
-            raise _Bad(str(error), index) from None
-
-
 def _codes(meaning: str) -> Field:
     code = {"type": "integer", "minimum": 0, "maximum": 255}
     schema = {"type": "array", "minItems": 1, "maxItems": 256, "items": code}
-    return Field(_check_codes, schema, meaning)
-
-
-def _check_ids(value: Any) -> None:
-    if not isinstance(value, list) or not 1 <= len(value) <= _MOST_AWAITED:
-        raise _Bad(f"must be a list of 1 to {_MOST_AWAITED} ids of jobs")
-    for index, job_id in enumerate(value):
-        if not isinstance(job_id, str) or not names.is_id(job_id):
-            raise _Bad("is no id of a job", index)
-        if job_id in value[:index]:
-            raise _Bad("is named twice", index)
+    return Field(checks.codes, schema, meaning)
 
 
 def _ids(meaning: str) -> Field:
     item = {"type": "string", "pattern": _ID}
-    schema = {"type": "array", "minItems": 1, "maxItems": _MOST_AWAITED, "uniqueItems": True}
-    return Field(_check_ids, {**schema, "items": item}, meaning)
-
-
-def _check_key(value: Any) -> None:
-    _check_text(value, "a key", names.LONGEST_KEY)
-    try:
-        length = len(names.of_key(value))
-    except UnicodeEncodeError:
-        raise _Bad("holds text that is not UTF-8") from None
-    if length > names.LONGEST_KEY:
-        raise _Bad(
-            f"is {length} bytes long as the name of a file, and may have {names.LONGEST_KEY}"
-        )
-
-
-def _check_needs(value: Any) -> None:
-    if not isinstance(value, dict) or not 1 <= len(value) <= 16:
-        raise _Bad("must be an object of 1 to 16 names and amounts")
-    for name, amount in value.items():
-        if not isinstance(name, str) or not _NEED.fullmatch(name):
-            raise _Bad("a need is called by 1 to 64 of A-Z a-z 0-9 _ . -", str(name))
-        try:
-            check_number(amount, 1e-6, 1e15)
-        except _Bad as error:
-            raise _Bad(str(error), name) from None
-
-
-def _check_flag(value: Any) -> None:
-    if not isinstance(value, bool):
-        raise _Bad(f"must be true or false, not {_kind(value)}")
-
-
-def _check_history(value: Any) -> None:
-    if not isinstance(value, list):
-        raise _Bad(f"must be a list, not {_kind(value)}")
-    for index, entry in enumerate(value):
-        if not isinstance(entry, dict):
-            raise _Bad(f"every entry must be an object, not {_kind(entry)}", index)
-        for key in ("started_at", "finished_at", "not_before", "retry_at"):
-            if key in entry:
-                try:
-                    _check_rfc3339(entry[key])
-                except _Bad as error:
-                    raise _Bad(str(error), index, key) from None
-        for key in ("attempt", "exit_code", "signal"):
-            if key in entry:
-                try:
-                    check_number(entry[key], -math.inf, math.inf, whole=True)
-                except _Bad as error:
-                    raise _Bad(str(error), index, key) from None
-        for key in ("success", "deferred"):
-            if key in entry and not isinstance(entry[key], bool):
-                raise _Bad(f"must be true or false, not {_kind(entry[key])}", index, key)
-        for key in ("worker", "error", "output", "forwarded_to", "waited_for"):
-            if key in entry and not isinstance(entry[key], str):
-                raise _Bad(f"must be text, not {_kind(entry[key])}", index, key)
+    schema = {"type": "array", "minItems": 1, "maxItems": checks.MOST_AWAITED, "uniqueItems": True}
+    return Field(checks.ids, {**schema, "items": item}, meaning)
 
 
 _NO_NUL = {"type": "string", "minLength": 1, "pattern": "^[^\\u0000]*$"}
@@ -231,7 +48,7 @@ _RFC = {"type": "string", "format": "date-time"}
 
 def _plain(what: str, longest: int, meaning: str) -> Field:
     return Field(
-        lambda value: _check_text(value, what, longest),
+        lambda value: checks.text(value, what, longest),
         {**_NO_NUL, "maxLength": longest},
         meaning,
     )
@@ -239,7 +56,7 @@ def _plain(what: str, longest: int, meaning: str) -> Field:
 
 FIELDS: Dict[str, Field] = {
     "command": Field(
-        _check_command,
+        checks.command,
         {
             "oneOf": [
                 {**_NO_NUL, "pattern": "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"},
@@ -254,20 +71,20 @@ FIELDS: Dict[str, Field] = {
         "a string for the shell, or a list of strings run without one",
     ),
     "id": Field(
-        _check_id,
+        checks.id,
         {"type": "string", "pattern": _ID},
         "the job's name in the spool; made where absent",
     ),
     "priority": _number(0, 9, True, "9 goes first; 5 where absent"),
     "run_at": Field(
-        _check_instant,
+        checks.instant,
         {"oneOf": [_RFC, {"type": "number", "minimum": 0, "maximum": 253402300799}]},
         "not before: RFC 3339 with offset, or seconds since the epoch",
     ),
     "after": _ids("jobs that must have completed before it runs; if one dies, it does too"),
     "after_any": _ids("jobs that must have ended before it runs, in whatever way"),
     "key": Field(
-        _check_key,
+        checks.key,
         {**_NO_NUL, "maxLength": names.LONGEST_KEY},
         "of all jobs with one key, one waits or runs at a time",
     ),
@@ -276,7 +93,7 @@ FIELDS: Dict[str, Field] = {
     "timeout": _number(0.001, 315_360_000, False, "seconds for one attempt"),
     "cwd": _plain("a directory", 4095, "the directory to run in; the worker's where absent"),
     "env": Field(
-        _check_env,
+        checks.env,
         {
             "type": "object",
             "propertyNames": {"pattern": "^[^=\\u0000]+$"},
@@ -286,7 +103,7 @@ FIELDS: Dict[str, Field] = {
     ),
     "name": _plain("a name", 256, "for people"),
     "tags": Field(
-        _check_tags,
+        checks.tags,
         {"type": "array", "maxItems": 64, "items": {**_NO_NUL, "maxLength": 64}},
         "for people, and for choosing jobs",
     ),
@@ -294,7 +111,7 @@ FIELDS: Dict[str, Field] = {
     "retry_on": _codes("a run that ends with another exit code is the last"),
     "dead_on": _codes("a run that ends with one of these exit codes is the last"),
     "needs": Field(
-        _check_needs,
+        checks.needs,
         {
             "type": "object",
             "minProperties": 1,
@@ -322,13 +139,13 @@ FIELDS: Dict[str, Field] = {
         "the function of Python that `python -m spoolq.call` calls, and its arguments",
     ),
     "workdir": Field(
-        _check_flag,
+        checks.flag,
         {"type": "boolean"},
         "true: a directory that is kept from attempt to attempt, in SPOOLQ_WORKDIR",
     ),
-    "created_at": Field(_check_rfc3339, _RFC, "when it was enqueued; the file's mtime if absent"),
+    "created_at": Field(checks.rfc3339, _RFC, "when it was enqueued; the file's mtime if absent"),
     "history": Field(
-        _check_history,
+        checks.history,
         {
             "type": "array",
             "items": {
@@ -390,7 +207,7 @@ def check(fields: Mapping[str, Any]) -> None:
             continue
         try:
             field.check(value)
-        except _Bad as error:
+        except checks.Bad as error:
             raise InvalidJob(str(error), path=(key, *error.path)) from None
 
 

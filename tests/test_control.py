@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from spoolq import control, names, views
+from spoolq import control, names, steering, views
 from spoolq.config import Settings
 from spoolq.errors import (
     Busy,
@@ -341,21 +341,21 @@ def test_retrying_all_leaves_out_what_was_cancelled_and_what_is_no_job(spool, cl
 
 def test_all_workers_are_asked_to_stop_if_none_is_named(spool):
     workers = [given.worker(spool), given.worker(spool)]
-    assert sorted(control.stop(spool, [], interrupt=False)) == sorted(own.name for own in workers)
+    assert sorted(steering.stop(spool, [], interrupt=False)) == sorted(own.name for own in workers)
     assert [own.requests() for own in workers] == [["stop"], ["stop"]]
 
 
 def test_a_worker_is_named_by_its_name_or_a_beginning_of_it(spool):
     one, two = given.worker(spool), given.worker(spool)
-    assert control.stop(spool, [one.name], interrupt=True) == [one.name]
+    assert steering.stop(spool, [one.name], interrupt=True) == [one.name]
     assert (one.requests(), two.requests()) == (["stop.now"], [])
-    assert len(control.stop(spool, [two.name[:3]], interrupt=False)) == 2
+    assert len(steering.stop(spool, [two.name[:3]], interrupt=False)) == 2
 
 
 def test_asking_twice_changes_nothing(spool):
     own = given.worker(spool)
     for _ in range(2):
-        control.stop(spool, [own.name], interrupt=False)
+        steering.stop(spool, [own.name], interrupt=False)
     assert own.requests() == ["stop"]
 
 
@@ -364,17 +364,17 @@ def test_who_is_not_alive_cannot_be_stopped(spool, text):
     own = given.worker(spool)
     given.die(own)
     with pytest.raises(NotFound, match="is alive"):
-        control.stop(spool, [own.name if text == "dead" else text], interrupt=False)
+        steering.stop(spool, [own.name if text == "dead" else text], interrupt=False)
 
 
 def test_pausing_and_resuming_say_whether_they_changed_anything(spool):
-    assert [control.resume(spool), control.pause(spool), control.pause(spool)] == [
+    assert [steering.resume(spool), steering.pause(spool), steering.pause(spool)] == [
         False,
         True,
         False,
     ]
     assert views.is_paused(spool)
-    assert control.resume(spool) is True
+    assert steering.resume(spool) is True
     assert not views.is_paused(spool)
 
 

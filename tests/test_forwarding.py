@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from spoolq import changing, control, instants, lease, views
+from spoolq import changing, control, instants, lease, steering, views
 from spoolq.api import Spool
 from spoolq.errors import BadInput, StorageFull, Unreachable, WorkerLost, WrongState
 from spoolq.names import Name, mark_of
@@ -145,15 +145,15 @@ def test_the_most_urgent_goes_first(spool, other, clock, monkeypatch):
 
 def test_nothing_leaves_a_spool_that_is_paused(spool, other):
     sent = enqueue(spool)
-    control.pause(spool)
+    steering.pause(spool)
     assert forward(spool, other).forwarded == 0
-    control.resume(spool)
+    steering.resume(spool)
     assert forward(spool, other).forwarded == len(sent)
 
 
 def test_a_target_that_is_paused_takes_jobs_all_the_same(spool, other):
     sent = enqueue(spool)
-    control.pause(other)
+    steering.pause(other)
     assert forward(spool, other).forwarded == len(sent)
 
 
@@ -460,7 +460,7 @@ def test_who_cancels_a_job_that_may_have_arrived_is_told_so(spool, other):
 
 def test_a_forwarder_stops_when_it_is_asked_to(spool, other):
     made, own = forwarder(spool, other, follow=True)
-    control.stop(spool, [own.name], interrupt=False)
+    steering.stop(spool, [own.name], interrupt=False)
     made.run()
     own.leave()
 

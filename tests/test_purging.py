@@ -72,8 +72,11 @@ def test_what_is_within_its_size_stays_and_other_states_are_not_touched(spool, c
 def test_ages_alone_need_no_look_at_a_file(spool, clock, purge, monkeypatch):
     for days in range(1, 6):
         ended(spool, clock, f"j{days}", days)
-    monkeypatch.setattr(type(spool.dir("completed")), "stat", lambda *a: pytest.fail("a stat"))
+    looked = []
+    kind, real = type(spool.root), type(spool.root).stat
+    monkeypatch.setattr(kind, "stat", lambda *args: looked.append(args[1:]) or real(*args))
     purge.all_but("completed", Keep(3.5 * DAY, None))
+    assert {one for one in looked if one} == {("after",)}  # whether there is anything that waits
     assert left(spool) == ["j1", "j2", "j3"]
 
 

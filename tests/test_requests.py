@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from spoolq import control, lease, requests, roster
+from spoolq import lease, requests, roster, steering
 from spoolq.errors import BadInput, Busy, NotFound
 from tests import given
 from tests.conftest import entries, wait_until
@@ -88,28 +88,28 @@ def test_what_was_remembered_and_is_gone_changes_nothing(own):
 
 
 def test_a_worker_that_does_not_answer_is_told_of(spool, own, monkeypatch):
-    monkeypatch.setattr(control, "_ANSWER", 0.1)
+    monkeypatch.setattr(steering, "_ANSWER", 0.1)
     with pytest.raises(Busy, match="has not answered yet"):
-        control.resize(spool, [], 3)
+        steering.resize(spool, [], 3)
 
 
 def test_a_worker_that_has_no_number_is_told_of(spool, own, monkeypatch):
-    monkeypatch.setattr(control, "_asks", lambda *args: False)
+    monkeypatch.setattr(steering, "_asks", lambda *args: False)
     with pytest.raises(BadInput, match="its executor has no such number"):
-        control.resize(spool, [own.name], 3)
+        steering.resize(spool, [own.name], 3)
 
 
 def test_one_that_runs_no_jobs_is_refused_by_name_and_passed_over_else(spool):
     own = lease.Lease.start(spool, {"count": 0})
     with pytest.raises(BadInput, match="runs no jobs"):
-        control.resize(spool, [own.name], 3)
-    assert control.resize(spool, [], 3) == {}
+        steering.resize(spool, [own.name], 3)
+    assert steering.resize(spool, [], 3) == {}
     own.leave()
 
 
 def test_a_worker_that_is_not_there_is_not_asked(spool):
     with pytest.raises(NotFound):
-        control.resize(spool, ["web1"], 3)
+        steering.resize(spool, ["web1"], 3)
 
 
 # --- a real worker --------------------------------------------------------------------------------

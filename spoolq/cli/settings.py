@@ -175,10 +175,10 @@ def pause() -> None:
     spoolq pause
     spoolq pause && spoolq worker list    # what still runs
     """
-    from spoolq import control
+    from spoolq import steering
 
     spool = open_spool()
-    new = control.pause(spool.dir)
+    new = steering.pause(spool.dir)
     render.say(f"{'paused' if new else 'paused already'}: {render.escape(spool.path)}")
 
 
@@ -190,10 +190,10 @@ def resume() -> None:
     spoolq resume
     spoolq resume --spool /srv/jobs
     """
-    from spoolq import control
+    from spoolq import steering
 
     spool = open_spool()
-    was = control.resume(spool.dir)
+    was = steering.resume(spool.dir)
     render.say(f"{'goes on' if was else 'was not paused'}: {render.escape(spool.path)}")
 
 

@@ -133,10 +133,10 @@ def stop(workers: Sequence[str], now: bool) -> None:
     spoolq worker stop
     spoolq worker stop --now web1-4121
     """
-    from spoolq import control, lease
+    from spoolq import lease, steering
 
     spool = open_spool()
-    asked = control.stop(spool.dir, workers, interrupt=now)
+    asked = steering.stop(spool.dir, workers, interrupt=now)
     if not asked:
         render.say(f"no worker runs on {render.escape(spool.path)}")
         return
@@ -176,10 +176,10 @@ def set_count(workers: Sequence[str], count: int) -> None:
     spoolq worker set --count 8
     spoolq worker set web1-4121 --count 1
     """
-    from spoolq import control
+    from spoolq import steering
 
     spool = open_spool()
-    asked = control.resize(spool.dir, workers, count)
+    asked = steering.resize(spool.dir, workers, count)
     if not asked:
         render.say(f"no worker runs on {render.escape(spool.path)}")
     for name, before in asked.items():

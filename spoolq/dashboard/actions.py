@@ -15,7 +15,7 @@ from typing import Any, Callable, List, NamedTuple, Optional
 
 import flask
 
-from spoolq import api, control, names
+from spoolq import api, control, names, steering
 from spoolq.errors import Busy, SpoolqError
 
 #: How long a page waits for workers that were asked to end jobs, all of them together, and for each
@@ -65,11 +65,11 @@ class Actions:
 
     def pause(self) -> Any:
         """Let workers take nothing new."""
-        return self._once("Paused: workers take nothing new.", control.pause)
+        return self._once("Paused: workers take nothing new.", steering.pause)
 
     def resume(self) -> Any:
         """Let workers go on."""
-        return self._once("Workers go on.", control.resume)
+        return self._once("Workers go on.", steering.resume)
 
     def _patience(self) -> float:
         return max(self._patient_until - time.monotonic(), _LEAST)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spoolq import control
+from spoolq import control, steering
 from tests import given
 from tests.conftest import DEADLINE, entries, wait_until
 from tests.dashboard import demo
@@ -261,7 +261,7 @@ def test_all_can_be_reached_by_the_keyboard_and_seen(open_page, spool, clock):
 
 def test_pages_have_landmarks_names_and_headings(open_page, spool):
     filled(spool)
-    control.pause(spool)
+    steering.pause(spool)
     page = open_page()
     for path in ("/", "/jobs/dead", "/jobs", "/workers", "/settings"):
         page.go(path)

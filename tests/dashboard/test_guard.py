@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from spoolq import control
+from spoolq import steering
 from spoolq.dashboard import serve
 from spoolq.dashboard.guard import HEADERS, Guard, Keys
 from tests import given
@@ -264,7 +264,7 @@ def test_a_broken_form_is_refused(visitor, spool, body):
 def test_looking_changes_nothing(visitor, spool, clock, path):
     given.job(spool, "pending", given.named(clock, "a"))
     given.job(spool, "dead", given.named(clock, "b"))
-    control.pause(spool)
+    steering.pause(spool)
     before = given.everything(spool)
     for method in ("GET", "HEAD"):
         assert visitor.ask(method, f"{path}?id=a&id=b&only=b&csrf={visitor.csrf()}").status == 405

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from spoolq import control, instants, scheduling
+from spoolq import instants, scheduling, steering
 from tests import given
 from tests.conftest import wait_until
 from tests.dashboard.conftest import elements, text_of
@@ -344,7 +344,7 @@ def test_the_overview_counts_and_says_what_to_do(visitor, spool, clock):
     assert "Nothing here yet" in text_of(visitor.page("/"))
     given.job(spool, "pending", given.named(clock, "a"))
     assert "No worker runs." in text_of(visitor.page("/"))
-    control.pause(spool)
+    steering.pause(spool)
     assert "Paused" in text_of(visitor.page("/"))
 
 

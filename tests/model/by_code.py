@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any, Callable, Dict, List, Tuple
 
-from spoolq import control, instants, lease
+from spoolq import control, instants, lease, steering
 from spoolq.errors import InvalidJob
 from spoolq.job import Job
 from spoolq.recovery import Recovery
@@ -156,7 +156,7 @@ def cancelled_run(stage: Stage) -> None:
 
 def ask_for_cancel(stage: Stage) -> None:
     stage.rolls()
-    control._request(stage.spool, stage.own.name, "cancel.j1")
+    steering.request(stage.spool, stage.own.name, "cancel.j1")
 
 
 def cancel(state: str, content: str = "") -> Callable[[Stage], None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from typing import Callable, Optional
 
-from spoolq import api, control, views
+from spoolq import api, control, steering, views
 from spoolq.errors import Busy, SpoolqError
 
 Act = Callable[[api.Spool], str]
@@ -89,7 +89,7 @@ def cancel(job_id: str) -> Act:
 def pause_or_resume(spool: api.Spool) -> str:
     """Let workers take nothing new, or go on."""
     if views.is_paused(spool.dir):
-        control.resume(spool.dir)
+        steering.resume(spool.dir)
         return "workers go on"
-    control.pause(spool.dir)
+    steering.pause(spool.dir)
     return "paused: workers take nothing new; p lets them go on"

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from spoolq import control, instants
+from spoolq import instants, steering
 from spoolq.cli.watch import errands
 from spoolq.cli.watch.errands import Errands
 from tests import given
@@ -74,4 +74,4 @@ def test_what_was_done_is_told(errand, rang, spool):
     assert told(errand, rang, errands.cancel("x")) == "x: cancelled"
     assert told(errand, rang, errands.pause_or_resume).startswith("paused")
     assert told(errand, rang, errands.pause_or_resume) == "workers go on"
-    assert not control.resume(spool)
+    assert not steering.resume(spool)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from spoolq import api, control, platform, roster
+from spoolq import api, control, platform, roster, steering
 from tests import given
 from tests.cli.watch.terminal import LEFT, Terminal, termios
 from tests.conftest import DEADLINE, entries, environment, wait_until
@@ -29,7 +29,7 @@ def watch(spool):
 def works(start_worker, spool):
     """Start a worker; at the end nothing is left of what it runs."""
     yield start_worker
-    control.stop(spool, [], interrupt=True)
+    steering.stop(spool, [], interrupt=True)
     wait_until(lambda: not any(view.alive for view in roster.workers(spool)), "their end")
     control.recover_now(spool, orphans="end")
 

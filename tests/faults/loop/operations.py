@@ -25,6 +25,7 @@ from spoolq import (
     roster,
     schedules,
     scheduling,
+    steering,
     views,
 )
 from spoolq.adoption import Intake, read_job
@@ -366,7 +367,7 @@ def _start_beside_another(call: Call) -> None:
     """A worker's requests and slots while it lives and leaves."""
     own = Lease.start(call.spool, {"count": 1})
     roster.workers(call.spool)
-    control.stop(call.spool, [own.name], interrupt=False)
+    steering.stop(call.spool, [own.name], interrupt=False)
     assert own.requests() == ["stop"]
     own.leave()
 
@@ -387,8 +388,8 @@ def _config(call: Call) -> None:
 
 
 def _pause(call: Call) -> None:
-    control.pause(call.spool)
-    control.resume(call.spool)
+    steering.pause(call.spool)
+    steering.resume(call.spool)
 
 
 def _failed(spool: SpoolDir) -> None:

@@ -17,7 +17,7 @@ from spoolq.layout import translated
 from spoolq.lines import Line
 from spoolq.spool import SpoolDir
 
-_MOST = 10_000  # in a batch: who looks for ids reads all names of the spool
+_MOST = 25_000  # in a batch: who looks for ids reads all names of the spool
 _MOST_BYTES = 32 * 1024 * 1024
 
 
@@ -81,16 +81,16 @@ def take_in(
         StorageFull, StorageFailed: those of the batches before are there; import again goes on.
     """
     tally = Tally()
-    batch: List[Tuple[Line, bytes]] = []
+    batch: List[Line] = []
     size = 0
     for _, data in _numbered(source):
         line = _settled(lines.read(data))
-        content = line.data
-        if batch and (len(batch) == _MOST or size + len(content) > _MOST_BYTES):
+        line = line._replace(fields=None, other=line.data)  # what is kept of many is short
+        if batch and (len(batch) == _MOST or size + len(line.other) > _MOST_BYTES):
             tally = tally.plus(*_publish(spool, batch, durability))
             batch, size = [], 0
-        batch.append((line, content))
-        size += len(content)
+        batch.append(line)
+        size += len(line.other)
         on_line()
     return tally.plus(*_publish(spool, batch, durability)) if batch else tally
 
@@ -103,19 +103,16 @@ def _settled(line: Line) -> Line:
     return line._replace(state="pending", filename=str(name), name=name)
 
 
-def _publish(
-    spool: SpoolDir, batch: Sequence[Tuple[Line, bytes]], durability: str
-) -> Tuple[int, int]:
+def _publish(spool: SpoolDir, batch: Sequence[Line], durability: str) -> Tuple[int, int]:
     """Publish those that are not there; return how many that were, and how many are."""
     sync = durability != "none"
     tmp = spool.dir("tmp")
     with translated(spool.path), locks.held(tmp, ".ids"):
-        places = spool.locate(line.name.id for line, _ in batch if line.name)
+        places = spool.locate(line.name.id for line in batch if line.name)
         touched: Set[str] = {state for state, _ in places.values()}
-        touched |= {line.state for line, _ in batch}
+        touched |= {line.state for line in batch}
         new: Dict[str, Line] = {}
-        files: Dict[str, bytes] = {}
-        for line, content in batch:
+        for line in batch:
             if line.name is None:
                 name = names.random_text(13) + names.SUFFIX  # its own may be there twice
                 is_there = spool.dir(line.state).has(line.filename)
@@ -125,8 +122,8 @@ def _publish(
                 # CRASH: who was killed while he wrote this very job has left it in tmp/
                 # (test_an_import_that_is_killed_anywhere_is_finished_by_another).
                 tmp.discard(name)
-                new[name], files[name] = line, content
-        write_together(tmp, files, sync=sync)
+                new[name] = line
+        write_together(tmp, {name: line.data for name, line in new.items()}, sync=sync)
         for name, line in new.items():
             tmp.publish(name, spool.dir(line.state), line.filename)
         if sync:

@@ -81,16 +81,16 @@ def take_in(
         StorageFull, StorageFailed: those of the batches before are there; import again goes on.
     """
     tally = Tally()
-    batch: List[Line] = []
+    batch: List[Tuple[Line, bytes]] = []
     size = 0
     for _, data in _numbered(source):
         line = _settled(lines.read(data))
-        line = line._replace(fields=None, other=line.data)  # what is kept of many is short
-        if batch and (len(batch) == _MOST or size + len(line.other) > _MOST_BYTES):
+        content = line.data
+        if batch and (len(batch) == _MOST or size + len(content) > _MOST_BYTES):
             tally = tally.plus(*_publish(spool, batch, durability))
             batch, size = [], 0
-        batch.append(line)
-        size += len(line.other)
+        batch.append((line, content))
+        size += len(content)
         on_line()
     return tally.plus(*_publish(spool, batch, durability)) if batch else tally
 
@@ -103,16 +103,19 @@ def _settled(line: Line) -> Line:
     return line._replace(state="pending", filename=str(name), name=name)
 
 
-def _publish(spool: SpoolDir, batch: Sequence[Line], durability: str) -> Tuple[int, int]:
+def _publish(
+    spool: SpoolDir, batch: Sequence[Tuple[Line, bytes]], durability: str
+) -> Tuple[int, int]:
     """Publish those that are not there; return how many that were, and how many are."""
     sync = durability != "none"
     tmp = spool.dir("tmp")
     with translated(spool.path), locks.held(tmp, ".ids"):
-        places = spool.locate(line.name.id for line in batch if line.name)
+        places = spool.locate(line.name.id for line, _ in batch if line.name)
         touched: Set[str] = {state for state, _ in places.values()}
-        touched |= {line.state for line in batch}
+        touched |= {line.state for line, _ in batch}
         new: Dict[str, Line] = {}
-        for line in batch:
+        files: Dict[str, bytes] = {}
+        for line, content in batch:
             if line.name is None:
                 name = names.random_text(13) + names.SUFFIX  # its own may be there twice
                 is_there = spool.dir(line.state).has(line.filename)
@@ -122,8 +125,8 @@ def _publish(spool: SpoolDir, batch: Sequence[Line], durability: str) -> Tuple[i
                 # CRASH: who was killed while he wrote this very job has left it in tmp/
                 # (test_an_import_that_is_killed_anywhere_is_finished_by_another).
                 tmp.discard(name)
-                new[name] = line
-        write_together(tmp, {name: line.data for name, line in new.items()}, sync=sync)
+                new[name], files[name] = line, content
+        write_together(tmp, files, sync=sync)
         for name, line in new.items():
             tmp.publish(name, spool.dir(line.state), line.filename)
         if sync:

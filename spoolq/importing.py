@@ -30,7 +30,7 @@ from spoolq.layout import translated
 from spoolq.lines import Line
 from spoolq.spool import SpoolDir
 
-_MOST = 10_000  # in a batch: who looks for ids reads all names of the spool
+_MOST = 25_000  # in a batch: who looks for ids reads all names of the spool
 _MOST_BYTES = 32 * 1024 * 1024
 
 

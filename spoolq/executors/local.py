@@ -62,7 +62,7 @@ class LocalExecutor:
         self._environment = _encoded(context.environment)
         self._clock = context.clock
         self._monotonic = context.monotonic
-        self._spawn = spawn
+        self._spawn = spawn if self._niceness is None else self._niceness.around(spawn)
         self._boot = platform.boot_id()
         self._null = os.open(os.devnull, os.O_RDONLY)
         platform.keep_from_commands()
@@ -185,6 +185,8 @@ class LocalExecutor:
     def close(self) -> None:
         """Let the one descriptor go."""
         os.close(self._null)
+        if self._niceness is not None:
+            self._niceness.close()
 
     # --- inside -----------------------------------------------------------------------------------
 

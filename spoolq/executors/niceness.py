@@ -1,17 +1,18 @@
 """How nice commands are to everybody else's: `worker start --nice N`, for them and not for spoolq.
 
-The value is given to a process right after it was started, by its group, so what it starts has it
-too. On Linux that alone may do nothing: where the kernel has autogroups, each session is scheduled
-as one, by a value of its own (sched(7)), and each command has a session of its own. So its
-autogroup gets the value as well. The kernel takes that from who is not root but ten times a second,
-whoever asks; what it puts off is tried again.
+Linux keeps the value by thread, and a process begins with that of the thread which started it; so a
+thread starts them that has it. Elsewhere, and for a warm process, it is given right after the
+start, to the whole group. On Linux that alone may do nothing: where the kernel has autogroups, each
+session is scheduled as one, by a value of its own (sched(7)), and each command has a session of its
+own. So its autogroup gets the value as well. The kernel takes that from who is not root but ten
+times a second, whoever asks; what it puts off is tried again.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import List, Optional
+from typing import Any, Callable, List, Optional, TypeVar
 
 from spoolq import platform
 from spoolq.errors import BadInput
@@ -19,6 +20,7 @@ from spoolq.logs import logger
 
 _PAUSE = 0.1  # seconds in which the kernel takes one value for an autogroup
 _CAP_SYS_NICE = 1 << 23
+_P = TypeVar("_P")
 
 
 class Niceness:
@@ -31,6 +33,28 @@ class Niceness:
         self._has_groups = _has_autogroups()
         self._waiting: List[int] = []  # whose autogroup has not got it yet
         self._told = False
+        self._thread: Any = None
+
+    def around(self, start: Callable[..., _P]) -> Callable[..., _P]:
+        """Return what starts a process as `start` does, with the value from its first moment on."""
+        if not platform.LINUX:
+            return start
+        from concurrent.futures import ThreadPoolExecutor  # here alone: few want it
+
+        self._thread = ThreadPoolExecutor(1, "nice", self._be_nice)
+        submit = self._thread.submit
+        return lambda *args, **kwargs: submit(start, *args, **kwargs).result()
+
+    def close(self) -> None:
+        """Let the thread go."""
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def _be_nice(self) -> None:
+        try:
+            os.setpriority(os.PRIO_PROCESS, 0, self.value)  # of this thread
+        except OSError:
+            pass  # `give` says so
 
     def give(self, pid: int) -> None:
         """Give it to a process that was just started."""

@@ -145,10 +145,27 @@ def test_root_may_give_any():
 # --- the command line -----------------------------------------------------------------------------
 
 
-def test_the_commands_are_as_nice_as_asked_for(spool, run_cli):
-    run_cli("enqueue", "--id", "a", "sleep 0.2; nice; sh -c nice")
+def test_the_commands_are_as_nice_as_asked_for_from_their_first_moment(spool, run_cli):
+    """Fifty at once, on however few processors: one that had it later would be seen."""
+    ids = run_cli("enqueue", "-", stdin="nice\n" * 50).stdout.split()
+    run_cli("worker", "start", "--drain", "--count", "50", "--nice", "11")
+    logs = Path(spool.path, "logs")
+    found = [log.read_text() for log in logs.iterdir()]
+    assert found == ["11\n"] * len(ids)
+
+
+def test_what_a_command_starts_is_too(spool, run_cli):
+    run_cli("enqueue", "--id", "a", "setsid --wait nice; (nice) & wait")
     run_cli("worker", "start", "--drain", "--nice", "11")
     assert run_cli("logs", "a").stdout.split() == ["11", "11"]
+
+
+def test_who_starts_them_keeps_its_own_value(spool, run_cli, start_worker):
+    run_cli("enqueue", "sleep 60")
+    worker = start_worker("--nice", "11")
+    wait_until(lambda: spool.dir("processing").list(), "the run")
+    assert os.getpriority(os.PRIO_PROCESS, worker.pid) == own()
+    run_cli("worker", "stop", "--now")
 
 
 def test_without_it_they_have_the_worker_s(spool, run_cli):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from datetime import datetime
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence
 
 import click
 
@@ -14,7 +14,9 @@ from spoolq.cli.columns import Cell
 from spoolq.cli.verbs import Verb, given_spool, is_spool, open_spool, spool_path
 from spoolq.layout import STATES
 from spoolq.names import Name
-from spoolq.schedules import Summary, summary
+
+if TYPE_CHECKING:
+    from spoolq.schedules import Summary
 
 _CLOCK_FROM = 600  # seconds from which the time of day is of more use than the distance alone
 
@@ -90,17 +92,17 @@ def as_document(spool: api.Spool) -> Dict[str, Any]:
     now = instants.now()
     waiting = due(spool, now)
     workers = tables.shown_workers(spool)
-    schedules = summary(spool.dir, spool.settings, now)
+    schedules = _schedules(spool, now)
     coming = [name.at for name in waiting.first.values()]
     return {
         **spool.counts(),
         "due": waiting.now,
         "next_due": instants.to_rfc3339(min(coming)) if coming else None,
         "paused": views.is_paused(spool.dir),
-        "schedules": schedules.number,
-        "next_tick": schedules.next and instants.to_rfc3339(schedules.next),
+        "schedules": schedules.number if schedules else 0,
+        "next_tick": instants.to_rfc3339(schedules.next) if schedules and schedules.next else None,
         "workers": [view.as_dict() for view in workers],
-        "warnings": [*warnings(spool, workers), *schedules.warnings],
+        "warnings": [*warnings(spool, workers), *(schedules.warnings if schedules else ())],
         "spool": spool.path,
     }
 
@@ -135,8 +137,8 @@ def show(spool: api.Spool) -> None:
     if counts["ignored"]:
         ignored = str(counts["ignored"]).rjust(wide)
         render.line(f"  {'ignored'.ljust(10)}  {ignored}  not jobs; spoolq doctor names them")
-    schedules = summary(spool.dir, spool.settings, now)
-    if schedules.number:
+    schedules = _schedules(spool, now)
+    if schedules:
         many = str(schedules.number).rjust(wide)
         render.line(f"  {'schedules'.ljust(10)}  {many}{_tick(schedules, now)}")
     alive = [view for view in workers if view.alive]
@@ -150,16 +152,26 @@ def show(spool: api.Spool) -> None:
             render.line(f"  {tables.run_line(spool, claim)}")
     if not alive:
         render.line("no worker")
-    for warning in [*warnings(spool, workers), *schedules.warnings]:
+    for warning in [*warnings(spool, workers), *(schedules.warnings if schedules else ())]:
         render.warn(warning)
     if paused:
         render.advise("paused: workers take nothing new; go on with:  spoolq resume")
     elif not alive and (
-        waiting.now or counts["failed"] or schedules.number or any(view.running for view in workers)
+        waiting.now or counts["failed"] or schedules or any(view.running for view in workers)
     ):
         render.advise("start a worker with:  spoolq worker start --count 1")
     elif not sum(counts[state] for state in STATES):
         render.tip("nothing is here yet; put a job in with:  spoolq enqueue 'echo hello'")
+
+
+def _schedules(spool: api.Spool, now: datetime) -> Optional[Summary]:
+    """Return what there is to say of schedules; who has none does not wait for what reads them."""
+    if not spool.dir.root.has("schedules"):
+        return None
+    from spoolq.schedules import summary
+
+    found = summary(spool.dir, spool.settings, now)
+    return found if found.number or found.problems else None
 
 
 def _tick(schedules: Summary, now: datetime) -> str:

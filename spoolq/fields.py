@@ -152,11 +152,16 @@ def _codes(meaning: str) -> Field:
     return Field(_check_codes, schema, meaning)
 
 
+def is_need(name: Any) -> bool:
+    """Say whether something that jobs need, or that is limited, may be called so."""
+    return isinstance(name, str) and _NEED.fullmatch(name) is not None
+
+
 def _check_needs(value: Any) -> None:
     if not isinstance(value, dict) or not 1 <= len(value) <= 16:
         raise _Bad("must be an object of 1 to 16 names and amounts")
     for name, amount in value.items():
-        if not isinstance(name, str) or not _NEED.fullmatch(name):
+        if not is_need(name):
             raise _Bad("a need is called by 1 to 64 of A-Z a-z 0-9 _ . -", str(name))
         try:
             check_number(amount, 1e-6, 1e15)
@@ -260,7 +265,7 @@ FIELDS: Dict[str, Field] = {
             "propertyNames": {"pattern": "^[A-Za-z0-9_.-]{1,64}$"},
             "additionalProperties": {"type": "number", "minimum": 1e-6, "maximum": 1e15},
         },
-        "what it needs while it runs, by name and amount, for executors that know of it",
+        "what it needs while it runs, by name and amount: of limits, or of its executor",
     ),
     "call": Field(
         callables.check,

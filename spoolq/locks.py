@@ -40,6 +40,15 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     return True
 
 
+def unlock(descriptor: int) -> None:
+    """Free a lock for all who have inherited it, too."""
+    portalocker = _portalocker()
+    try:
+        portalocker.unlock(descriptor)
+    except (OSError, portalocker.LockException):
+        pass  # closing it is all that is left
+
+
 @lru_cache(maxsize=None)
 def _portalocker() -> Any:
     """Import portalocker, even where no temporary file could be made, as on a full system disk.

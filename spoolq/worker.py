@@ -14,11 +14,12 @@ from __future__ import annotations
 import math
 import random
 from datetime import datetime
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, Collection, List, Optional, Sequence
 
 from spoolq import instants, lease, names, wishes
 from spoolq.adoption import Intake
 from spoolq.agenda import Agenda
+from spoolq.aside import Aside
 from spoolq.bell import Bell
 from spoolq.chores import Beside, Chores, Kind
 from spoolq.claiming import Claiming
@@ -60,6 +61,7 @@ class Worker:
         pace: float = 0.0,
         guard: Guarding = Unneeded(),  # noqa: B008 - it keeps nothing
         chores: Sequence[Kind] = (),
+        tags: Collection[str] = (),
     ) -> None:
         self._spool = spool
         self._lease = own
@@ -77,11 +79,21 @@ class Worker:
         )
         self._entries = Remembered(own.dir.list, own.dir.stat, monotonic)
         intake = Intake(spool, clock, monotonic)
-        self._agenda = Agenda(spool, intake, clock, monotonic)
+        aside = Aside(spool, monotonic, tags, limited="executor" not in own.card)
+        self._agenda = Agenda(spool, intake, clock, monotonic, aside)
         self._recovery = Recovery(spool, own, clock, monotonic, executor)
         self._outcomes = Outcomes(spool, own, chance, write, monotonic, pace)
         self._claiming = Claiming(
-            spool, own, executor, intake, self._agenda, self._outcomes, guard, clock, monotonic
+            spool,
+            own,
+            executor,
+            intake,
+            self._agenda,
+            self._outcomes,
+            guard,
+            clock,
+            monotonic,
+            aside,
         )
         self._chores = Chores(chores, Beside(spool, own, bell, clock, monotonic))
         self._ended: List[Ended] = []  # told, and not through for the guard
@@ -314,7 +326,7 @@ class Worker:
             else:
                 self._ended.append(one)
         for one in ended:
-            del self._claiming.runs[one.run.claim]
+            self._claiming.ended(one.run.claim)
         return ended
 
     # --- claim and run ----------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def job_options(words: str) -> Callable[[_F], _F]:
             "--needs",
             multiple=True,
             metavar="NAME=AMOUNT",
-            help="What it needs, for executors that know of it: gpu=1; repeatable.",
+            help="What it needs, of limits or of its executor: gpu=1; repeatable.",
         ),
         click.option("--cwd", metavar="DIR", help="Where it runs; else where you are."),
         click.option(

@@ -208,6 +208,7 @@ class Layers:
             for key, value in (like.fields if like else {}).items()
             if key not in _OF_ONE_RUN
         }
+        self._limits = settings.limits
         self._environment = _utf8_only(config.captured_environment(settings))
         self._here = ""  # until it is asked for
         self._told: Set[str] = set()
@@ -231,11 +232,24 @@ class Layers:
         elif isinstance(cwd, str) and cwd and not os.path.isabs(cwd):
             job["cwd"] = os.path.normpath(os.path.join(self._where_we_are(), cwd))
         self._warn_of_strangers(fields)
+        if self._limits:
+            self._warn_of_too_much(job.get("needs"))
         return {key: value for key, value in job.items() if key not in DERIVED}
 
     def _where_we_are(self) -> str:
         self._here = self._here or _here()
         return self._here
+
+    def _warn_of_too_much(self, needs: Any) -> None:
+        for name, amount in needs.items() if isinstance(needs, dict) else ():
+            limit = self._limits.get(name)
+            is_over = limit is not None and isinstance(amount, (int, float)) and amount > limit
+            if is_over and name not in self._told:
+                self._told.add(name)
+                render.warn(
+                    f"it needs {name}={amount:g}, and the limit is {limit}: it waits until that "
+                    "is raised"
+                )
 
     def _warn_of_strangers(self, fields: Dict[str, Any]) -> None:
         for key in fields:

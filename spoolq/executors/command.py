@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Dict, List, Optional, Tuple
 
-from spoolq import platform, wishes
+from spoolq import platform, tokens, wishes
 from spoolq.executors import Run
 from spoolq.processes import COOKIE
 
@@ -36,6 +36,7 @@ def variables(run: Run, spool_path: str) -> Dict[str, str]:
         COOKIE: str(claim),
         **wishes.variables(claim, spool_path),
         **result,
+        **({tokens.VARIABLE: " ".join(one.name for one in run.tokens)} if run.tokens else {}),
     }
 
 

@@ -167,10 +167,15 @@ class Agenda:
             or self._last is not None
             or self._odd
             or self._dirty
-            or self._retry is not None
+            or (self._retry is not None and self._has_retries())
             or not self._intake.is_idle()
             or not self._aside.is_idle()  # by that look
         )
+
+    def _has_retries(self) -> bool:
+        """Say whether a job waits for a retry that is this worker's to run."""
+        failed = self._spool.dir("failed")
+        return self._aside.concerns(failed, (n for n in failed.scan() if not names.is_held(n)))
 
     def add_retry(self, stamp: str) -> None:
         """Note a job that went to failed/ until `stamp`."""

@@ -18,6 +18,7 @@ from typing import (
     Collection,
     Dict,
     FrozenSet,
+    Iterable,
     List,
     Optional,
     Sequence,
@@ -75,6 +76,7 @@ class Aside:
         self._next_look = 0.0
         self._read_now = 0
         self._told: Set[str] = set()
+        self._foreign: Set[str] = set()  # names in other states of jobs that are not for us
 
     # --- for the agenda ---------------------------------------------------------------------------
 
@@ -114,6 +116,28 @@ class Aside:
     def is_idle(self) -> bool:
         """Say whether nothing that is set aside is this worker's to run."""
         return not self._back and all(why == OTHERS for _, why in self.known.values())
+
+    def concerns(self, directory: Dir, filenames: Iterable[str]) -> bool:
+        """Say whether one of these jobs in a directory is for this worker to run, by its tags."""
+        return any(self._is_for_us(directory, filename) for filename in filenames)
+
+    def _is_for_us(self, directory: Dir, filename: str) -> bool:
+        if not self._tags:
+            return True
+        if filename in self._foreign:
+            return False
+        try:
+            job = Job.from_bytes(directory.read(filename, MAX_FILE)[0], MAX_FILE)
+        except FileNotFoundError:
+            return False
+        except (InvalidJob, OSError):
+            return True  # nobody knows
+        if not self._tags.isdisjoint(job.fields.get("tags", ())):
+            return True
+        if len(self._foreign) >= MOST:
+            self._foreign.clear()
+        self._foreign.add(filename)
+        return False
 
     # --- for who claims ---------------------------------------------------------------------------
 

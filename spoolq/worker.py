@@ -79,7 +79,7 @@ class Worker:
         )
         self._entries = Remembered(own.dir.list, own.dir.stat, monotonic)
         intake = Intake(spool, clock, monotonic)
-        aside = Aside(spool, monotonic, tags, limited="executor" not in own.card)
+        self._aside = aside = Aside(spool, monotonic, tags, limited="executor" not in own.card)
         self._agenda = Agenda(spool, intake, clock, monotonic, aside)
         self._recovery = Recovery(spool, own, clock, monotonic, executor)
         self._outcomes = Outcomes(spool, own, chance, write, monotonic, pace)
@@ -95,7 +95,7 @@ class Worker:
             monotonic,
             aside,
         )
-        self._chores = Chores(chores, Beside(spool, own, bell, clock, monotonic))
+        self._chores = Chores(chores, Beside(spool, own, bell, clock, monotonic, aside))
         self._ended: List[Ended] = []  # told, and not through for the guard
         self._next_tick = 0.0
         self._write = write
@@ -373,8 +373,10 @@ class Worker:
             return True
         if self._stopping:
             return True
-        claims = filter(names.is_job, self._spool.dir("processing").list())
-        if not self._drain or not all(map(names.is_on_its_way, claims)):
+        processing = self._spool.dir("processing")
+        claims = (name for name in processing.list() if names.is_job(name))
+        others = [name for name in claims if not names.is_on_its_way(name)]
+        if not self._drain or self._aside.concerns(processing, others):
             return False  # looked at first: what others run may fail, and wait for its retry
         self._look_beside()
         return self._agenda.is_empty(self._live.current)

@@ -7,6 +7,16 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from spoolq.chores import Kind
+from spoolq import pauses
+from spoolq.chores import Beside, Chore, Kind
 
-CHORES: Tuple[Kind, ...] = ()
+
+def _pausing(beside: Beside) -> Chore:
+    from spoolq.groups import Pausing
+
+    return Pausing(beside)
+
+
+CHORES: Tuple[Kind, ...] = (
+    Kind("paused tags", lambda entries, _: any(map(pauses.is_pause, entries)), _pausing),
+)

@@ -12,12 +12,13 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Sequ
 
 import click
 
-from spoolq import api, errands, instants, lease, names, platform, views
+from spoolq import api, errands, instants, lease, names, pauses, platform, views
 from spoolq.cli import completing, given, render, times
 from spoolq.cli.given import Source
 from spoolq.cli.verbs import Number, Refused, Verb, Whole, open_spool, resolve, typed
 from spoolq.errors import BadInput, InvalidJob, OutcomeUnknown, SpoolqError
 from spoolq.layout import STATES
+from spoolq.text import shell_word
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _LITERAL = "spoolq.literal"
@@ -337,13 +338,17 @@ def _number(ids: Sequence[str]) -> str:
     return "1 job" if len(ids) == 1 else f"{len(ids)} jobs"
 
 
-def standstill(spool: api.Spool) -> Optional[str]:
-    """Return why nothing runs, with what to do, or None where somebody works.
+def standstill(spool: api.Spool, tag: Optional[str] = None) -> Optional[str]:
+    """Return why nothing runs, or nothing with a tag, and what to do; None where somebody works.
 
     A quick look: it asks for a process, where only its lock would tell for certain.
     """
     if views.is_paused(spool.dir):
         return "the spool is paused; go on with:  spoolq resume"
+    if tag is not None and tag in pauses.paused_tags(spool.dir):
+        return (
+            f"the tag is paused; go on with:  spoolq resume --tag {render.escape(shell_word(tag))}"
+        )
     if any(_seems_alive(spool, entry) for entry in spool.dir.dir("workers").scan()):
         return None
     return "no worker runs here; start one with:  spoolq worker start --count 1"

@@ -6,7 +6,7 @@ import gc
 import math
 import signal
 import time
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from spoolq import api, config, instants
 from spoolq.errors import StorageFailed
@@ -23,6 +23,7 @@ def serve(
     as_json: bool = False,
     kind: str = "local",
     options: Optional[Mapping[str, str]] = None,
+    tags: Sequence[str] = (),
 ) -> None:
     """Be a worker until stopped.
 
@@ -30,6 +31,7 @@ def serve(
         count: how many runs at a time, at most; None: as many as the executor takes.
         kind: which executor.
         options: what it is told.
+        tags: only jobs with one of these; none: all.
 
     Raises:
         StorageFailed: another host works here, and locks do not exclude between the two.
@@ -39,7 +41,7 @@ def serve(
         StorageFailed: tmp/ or a state is on another filesystem.
         WorkerLost: the worker's directory was removed; its runs have been ended.
     """
-    from spoolq import executors, lease, logs, neighbours, notify, trust
+    from spoolq import executors, lease, logs, neighbours, notify, roster, trust
     from spoolq.bell import Bell
     from spoolq.cli.beside import CHORES
     from spoolq.executors import choosing
@@ -67,6 +69,8 @@ def serve(
     here = getattr(factory, "HERE", False)
     if here or count is not None:
         card["count"] = count or 1
+    if tags:
+        card["tags"] = roster.told_tags(tags)
     if not here:
         card["executor"] = {"name": kind, **factory.identity(options)}
     shared = spool.dir.is_shared
@@ -109,8 +113,11 @@ def serve(
             pace=PACE,
             guard=guard or Unneeded(),
             chores=CHORES,
+            tags=tags,
         )
         told = f"{executor.capacity()} at a time" if here else f"by {kind}"
+        if tags:
+            told += f", of those tagged {', '.join(tags)}"
         logs.logger.info("worker %s on %s: %s", own.name, spool.path, told)
         stops.go_to(working)
         tell(notify.READY)

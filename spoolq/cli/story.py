@@ -197,6 +197,11 @@ def what_next(spool: api.Spool, view: JobView, now: datetime) -> str:
     why = standstill(spool)
     if why:
         return f"{which}; {why}"
+    if view.job is not None:
+        from spoolq import pauses
+
+        for tag in pauses.paused_tags(spool.dir).intersection(view.job.fields.get("tags", ())):
+            return f"{which}, when its tag goes on:  spoolq resume --tag {_shell(tag)}"
     short = _short_of(spool, view)
     if short and wait <= 0:
         return f"{which}, when there is what it needs: {escape(short)}"

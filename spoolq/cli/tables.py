@@ -202,7 +202,7 @@ def print_workers(spool: api.Spool, workers: Sequence[WorkerView]) -> None:
         runs += [run_line(spool, claim) for claim in view.running]
         if view.card.get("trouble"):
             runs.append(f"trouble: {render.escape(str(view.card['trouble']))}")
-        first, *others = runs or ["nothing"]
+        first, *others = runs or [f"nothing{tagged(view)}"]
         pid = render.escape(str(view.card.get("pid", "?")))
         busy, at = slots(view), started(view.card)
         if render.room() is None:
@@ -224,6 +224,12 @@ def slots(view: WorkerView) -> str:
     if view.forwards_to is not None:
         return _NOTHING
     return render.escape(f"{len(view.running)} of {view.card.get('count', '?')}")
+
+
+def tagged(view: WorkerView) -> str:
+    """Return which jobs alone a worker runs, if that is so."""
+    tags = render.escape(" or ".join(view.tags))
+    return f", only with tag {tags}" if tags else ""
 
 
 def errand(view: WorkerView) -> str:

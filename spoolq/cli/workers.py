@@ -35,6 +35,9 @@ def worker() -> None:
     metavar="N",
     help="How many jobs run at a time (1; elsewhere what there is room for).",
 )
+@click.option(
+    "--tag", "tags", multiple=True, metavar="TEXT", help="Only jobs with this tag; repeatable."
+)
 @click.option("--drain", is_flag=True, help="Leave when nothing runs, is due or will be retried.")
 @click.option(
     "--stop-within",
@@ -65,6 +68,7 @@ def worker() -> None:
 )
 def start(
     count: Optional[int],
+    tags: Sequence[str],
     drain: bool,
     stop_within: Optional[str],
     verbose: bool,
@@ -82,15 +86,19 @@ def start(
     \b
     spoolq worker start --count 4
     spoolq worker start --drain      # do what there is, then leave
+    spoolq worker start --tag video --tag audio
     spoolq worker start --executor python --preload shop    # calls of Python, in warm processes
     """
     if preload:
         given = [*given, f"preload={','.join(preload)}"]
     with typed("--stop-within"):
         seconds = math.inf if stop_within is None else times.duration(stop_within)
+    if "" in tags:
+        raise Refused("--tag names no tag", "is a variable of the shell empty?")
     serving.serve(
         open_spool(create=True),
         count=count,
+        tags=tags,
         drain=drain,
         stop_within=seconds,
         verbose=verbose,

@@ -25,7 +25,7 @@ from typing import (
     Tuple,
 )
 
-from spoolq import api, instants, logs, names, views, wishes
+from spoolq import api, instants, logs, names, pauses, views, wishes
 from spoolq.census import ENDED, Census
 from spoolq.cli import output, tables
 from spoolq.cli.watch.scene import KINDS, Crew, Detail, Rate, Row, Scene, Section
@@ -74,6 +74,7 @@ class Board:
         self._old: FrozenSet[str] = frozenset()
         self._warnings: List[str] = []
         self._paused = False
+        self._standing: List[str] = []
         self.workers: List[WorkerView] = []
 
     def look(self) -> None:
@@ -92,6 +93,13 @@ class Board:
         self._tails.clear()
         self._warnings = self._look_at_workers()
         self._paused = views.is_paused(self.spool.dir)
+        self._standing = self._look_at_standing()
+
+    def _look_at_standing(self) -> List[str]:
+        try:
+            return pauses.standing(self.spool.dir, views.settings_of(self.spool.dir)[0])
+        except OSError:
+            return []
 
     def scene(self, sought: str = "") -> Scene:
         """Return what the last look saw, as it is to be shown now."""
@@ -109,6 +117,7 @@ class Board:
             tuple(self._warnings),
             self._old,
             sought,
+            tuple(self._standing),
         )
 
     def wait(self) -> float:

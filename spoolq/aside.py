@@ -194,6 +194,11 @@ class Aside:
         if tokens:
             self._freed |= self._tokens.let_go(tokens)
 
+    def withdraw(self, tokens: Sequence[Token]) -> None:
+        """Let tokens go that a job was admitted with and cannot use just now: it will come back."""
+        if tokens:
+            self._tokens.let_go(tokens)
+
     def pause(self, tags: FrozenSet[str]) -> bool:
         """Let jobs with these tags wait, and no others; True if some may go on."""
         goes_on = bool(self._paused - tags)

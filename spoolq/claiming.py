@@ -24,6 +24,7 @@ from spoolq.locks import let_go
 from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.outcomes import Outcomes
+from spoolq.permit import Permit
 from spoolq.spool import SpoolDir
 from spoolq.text import shortened
 from spoolq.tokens import Token
@@ -48,10 +49,12 @@ class Claiming:
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         aside: Aside,
+        permit: Permit,
     ) -> None:
         self._spool = spool
         self._lease = own
         self._aside = aside
+        self._permit = permit
         self._kind: str = own.card.get("executor", {}).get("name", executors.LOCAL)
         self._executor = executor
         self._intake = intake
@@ -76,6 +79,10 @@ class Claiming:
         """Say whether the executor takes another run."""
         return len(self.runs) < self._executor.capacity()
 
+    def patience(self) -> Optional[float]:
+        """Return the seconds after which it is worth a try to claim, whatever rings, or None."""
+        return self._permit.patience()
+
     def refill(self, settings: Settings, may_claim: Callable[[], bool]) -> bool:
         """Claim and submit what is due; True if the executor takes more, and nothing is."""
         self._agenda.refresh(settings)
@@ -92,8 +99,15 @@ class Claiming:
                 tokens = self._aside.admit(*found)
                 if tokens is None:
                     continue
+                if not self._permit.is_given():
+                    self._aside.withdraw(tokens)
+                    self._agenda.again(found[0])
+                    return False
+                before = len(self.runs)
                 locked, slot = slot or self._free_slot(), None  # who has it lets it go, once
                 slot = self._claim(*found, locked, settings, tokens)
+                if len(self.runs) > before:
+                    self._permit.used()
         finally:
             if slot is not None:
                 let_go(slot[1])

@@ -32,6 +32,7 @@ from spoolq.job import CANCELLED, INTERRUPTED
 from spoolq.layout import words
 from spoolq.logs import Complaints, about, logger
 from spoolq.outcomes import Outcomes
+from spoolq.permit import Permit
 from spoolq.recovery import Recovery
 from spoolq.scribe import Work, at_once
 from spoolq.spool import SpoolDir
@@ -62,6 +63,7 @@ class Worker:
         guard: Guarding = Unneeded(),  # noqa: B008 - it keeps nothing
         chores: Sequence[Kind] = (),
         tags: Collection[str] = (),
+        permit: Optional[Permit] = None,
     ) -> None:
         self._spool = spool
         self._lease = own
@@ -94,6 +96,7 @@ class Worker:
             clock,
             monotonic,
             aside,
+            permit or Permit(),
         )
         self._chores = Chores(chores, Beside(spool, own, bell, clock, monotonic, aside))
         self._ended: List[Ended] = []  # told, and not through for the guard
@@ -207,7 +210,7 @@ class Worker:
         waits = [self._next_tick - self._monotonic()]
         if not self._interrupting:
             waits.append(self._end_at - self._monotonic())
-        others = [self._executor.patience()]
+        others = [self._executor.patience(), self._claiming.patience()]
         if self._recovers:
             others.append(self._recovery.patience())
         if not self._outcomes.trouble:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from spoolq import doctor, instants, names, platform
+from spoolq import doctor, instants, names, pauses, platform
 from spoolq.errors import NoSpool, StorageFailed
 from spoolq.layout import DIRECTORIES, PAUSED
 from spoolq.names import Name
@@ -108,6 +108,12 @@ def unknown_worker(spool, clock):
     os.makedirs(path_of(spool, "workers", "web1-4121-x7f3", "lock"))
 
 
+def tag_paused(spool, clock):
+    waiting(late=300)(spool, clock)
+    given.worker(spool)
+    pauses.pause(spool, "night")
+
+
 def paused(spool, clock):
     waiting(late=300)(spool, clock)
     given.worker(spool)
@@ -201,6 +207,7 @@ DAMAGES = {
     "a bell": ("litter", "pending/.bell-x", bell, True),
     "a log alone": ("log-without-job", "logs/j9", lone_log, False),
     "paused": ("paused", "paused", paused, False),
+    "a tag is paused": ("paused", "paused.night", tag_paused, False),
     "no worker": ("no-worker", "workers", waiting(late=300), False),
     "no worker, not late": ("no-worker", "workers", waiting(), False),
     "overdue": ("overdue", "failed/", overdue, False),
@@ -209,7 +216,7 @@ DAMAGES = {
     "a stranger's file": ("foreign-file", "pending/", foreign_file, False),
 }
 NOTES = {"readable", "unknown-setting", "ignored", "log-without-job", "far-future"}
-HARMLESS = NOTES | {"no job, dead", "no worker, not late"}
+HARMLESS = NOTES | {"no job, dead", "no worker, not late", "a tag is paused"}
 NEEDS_ROOT = {"a stranger's directory", "a stranger's file"}
 
 

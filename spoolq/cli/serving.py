@@ -24,6 +24,7 @@ def serve(
     kind: str = "local",
     options: Optional[Mapping[str, str]] = None,
     tags: Sequence[str] = (),
+    limit_command: Optional[str] = None,
 ) -> None:
     """Be a worker until stopped.
 
@@ -32,6 +33,7 @@ def serve(
         kind: which executor.
         options: what it is told.
         tags: only jobs with one of these; none: all.
+        limit_command: asked before each job whether it may start.
 
     Raises:
         StorageFailed: another host works here, and locks do not exclude between the two.
@@ -49,6 +51,7 @@ def serve(
     from spoolq.heartbeat import Heartbeat
     from spoolq.layout import DIRECTORIES
     from spoolq.outcomes import PACE
+    from spoolq.permit import Permit
     from spoolq.scribe import Scribe
     from spoolq.watcher import Watcher
     from spoolq.worker import Worker
@@ -75,7 +78,7 @@ def serve(
         card["executor"] = {"name": kind, **factory.identity(options)}
     shared = spool.dir.is_shared
     own = lease.Lease.start(spool.dir, card, renews=settings.lease if shared else 0)
-    scribe = executor = heartbeat = guard = working = None
+    scribe = executor = heartbeat = guard = working = permit = None
     try:
         if shared:
             heartbeat = Heartbeat(own, bell.ring)
@@ -90,6 +93,8 @@ def serve(
             options,
         )
 
+        variables = {**environment, "SPOOLQ_SPOOL": spool.path}
+        permit = Permit(limit_command, bell.wake, time.monotonic, variables, settings.shell)
         if heartbeat is not None:
             leaders = getattr(executor, "leaders", None)  # of runs on this machine
             guard = Guard(heartbeat, leaders, settings.lease, settings.grace, bell.wake)
@@ -114,6 +119,7 @@ def serve(
             guard=guard or Unneeded(),
             chores=CHORES,
             tags=tags,
+            permit=permit,
         )
         told = f"{executor.capacity()} at a time" if here else f"by {kind}"
         if tags:
@@ -129,6 +135,8 @@ def serve(
         tell(notify.STOPPING)
         if working is not None:
             working.close()
+        if permit is not None:
+            permit.close()
         if scribe is not None:
             scribe.close()
         if executor is not None:

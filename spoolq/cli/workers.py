@@ -38,6 +38,11 @@ def worker() -> None:
 @click.option(
     "--tag", "tags", multiple=True, metavar="TEXT", help="Only jobs with this tag; repeatable."
 )
+@click.option(
+    "--limit-command",
+    metavar="COMMAND",
+    help="Asked before each job: exit code 0 lets it start, 1 lets it wait.",
+)
 @click.option("--drain", is_flag=True, help="Leave when nothing runs, is due or will be retried.")
 @click.option(
     "--stop-within",
@@ -69,6 +74,7 @@ def worker() -> None:
 def start(
     count: Optional[int],
     tags: Sequence[str],
+    limit_command: Optional[str],
     drain: bool,
     stop_within: Optional[str],
     verbose: bool,
@@ -87,6 +93,7 @@ def start(
     spoolq worker start --count 4
     spoolq worker start --drain      # do what there is, then leave
     spoolq worker start --tag video --tag audio
+    spoolq worker start --limit-command 'test "$(df --output=pcent /tmp | tr -dc 0-9)" -lt 90'
     spoolq worker start --executor python --preload shop    # calls of Python, in warm processes
     """
     if preload:
@@ -99,6 +106,7 @@ def start(
         open_spool(create=True),
         count=count,
         tags=tags,
+        limit_command=limit_command,
         drain=drain,
         stop_within=seconds,
         verbose=verbose,

@@ -128,12 +128,12 @@ def enqueue(stream: bool, **options: Any) -> None:
     ctx = click.get_current_context()
     words: Sequence[str] = options["words"]
     fields = overriding(options)
-    from_stdin = words == ("-",) and not ctx.meta[_LITERAL]
+    from_stdin = reads_stdin(ctx, words)
     if stream and not from_stdin:
         raise Refused("--stream is about lines of stdin", "spoolq enqueue --stream -")
     sources = None if from_stdin else sources_of(ctx, words, options["like"])
-    if "id" in fields and (sources is None or len(sources) > 1):
-        raise Refused("--id names one job, and here may be more", 'give ids in JSON: {"id": ...}')
+    if sources is None or len(sources) > 1:
+        refuse_one_id(fields)
     spool = open_spool(create=True)
     layers = layers_of(spool, fields, options["like"])
     if sources is not None:
@@ -141,7 +141,7 @@ def enqueue(stream: bool, **options: Any) -> None:
     elif stream:
         ids = _publish_as_they_come(spool, layers)
     else:
-        ids = _publish_stdin(spool, layers)
+        ids = print_ids(publish_stdin(spool, layers))
     _tell(spool, ids)
 
 
@@ -189,6 +189,21 @@ def overriding(options: Dict[str, Any]) -> Dict[str, Any]:
     return fields
 
 
+def reads_stdin(ctx: click.Context, words: Sequence[str]) -> bool:
+    """Say whether the jobs come from stdin."""
+    return tuple(words) == ("-",) and not ctx.meta[_LITERAL]
+
+
+def refuse_one_id(fields: Dict[str, Any]) -> None:
+    """Refuse an id for many jobs.
+
+    Raises:
+        Refused: there is one.
+    """
+    if "id" in fields:
+        raise Refused("--id names one job, and here may be more", 'give ids in JSON: {"id": ...}')
+
+
 def _whole(number: float) -> float:
     return int(number) if number == number // 1 else number
 
@@ -199,16 +214,13 @@ def sources_of(ctx: click.Context, words: Sequence[str], like: Optional[str]) ->
     assert isinstance(command, Enqueuing)
     if not words:
         if like is None:
-            more = "" if command.name == "run" else "; - reads jobs from stdin"
-            raise Refused("what is to be run?", f"spoolq {command.name} 'echo hello'{more}")
+            hint = f"spoolq {command.name} 'echo hello'; - reads jobs from stdin"
+            raise Refused("what is to be run?", hint)
         return [Source("", None, None, {})]
     if words[0] == "-" and not ctx.meta[_LITERAL]:
-        if command.name == "run":
-            raise Refused(
-                "run follows one job, and - reads many", "spoolq enqueue -; then:  spoolq wait"
-            )
         raise Refused(
-            f"- reads jobs from stdin and stands alone, without {words[1]!r}", "spoolq enqueue -"
+            f"- reads jobs from stdin and stands alone, without {words[1]!r}",
+            f"spoolq {command.name} -",
         )
     return given.from_words(
         words, command.spellings(ctx), literal=ctx.meta[_LITERAL], verb=str(command.name)
@@ -241,7 +253,8 @@ def publish(spool: api.Spool, layers: given.Layers, sources: Sequence[Source]) -
         raise Refused(str(better), better.hint or _A_JOB) from error
 
 
-def _publish_stdin(spool: api.Spool, layers: given.Layers) -> List[str]:
+def publish_stdin(spool: api.Spool, layers: given.Layers) -> List[str]:
+    """Enqueue what comes in by stdin, all of it or nothing, and return the ids."""
     sources: List[Source] = []
 
     def jobs() -> Iterator[Dict[str, Any]]:
@@ -264,7 +277,7 @@ def _publish_stdin(spool: api.Spool, layers: given.Layers) -> List[str]:
         raise _nothing_of(better) from error
     except BadInput as error:
         raise _nothing_of(error) from error
-    return print_ids(ids)
+    return ids
 
 
 def _stdin() -> BinaryIO:

@@ -196,8 +196,11 @@ def _placed(error: InvalidJob, where: str, line: Optional[int]) -> InvalidJob:
 class Layers:
     """What is put under and over each job: --like, the options, and the surroundings.
 
-    `options` are the fields that were typed as options.
+    `options` are the fields that were typed as options, and `batch` is a tag that each job gets
+    besides its own.
     """
+
+    batch: Optional[str] = None
 
     def __init__(
         self, options: Dict[str, Any], settings: config.Settings, like: Optional[Job] = None
@@ -231,6 +234,8 @@ class Layers:
             cwd = job["cwd"] = self._where_we_are()
         elif isinstance(cwd, str) and cwd and not os.path.isabs(cwd):
             job["cwd"] = os.path.normpath(os.path.join(self._where_we_are(), cwd))
+        if self.batch is not None and isinstance(job.get("tags", []), list):
+            job["tags"] = [*job.get("tags", []), self.batch]
         self._warn_of_strangers(fields)
         if self._limits:
             self._warn_of_too_much(job.get("needs"))

@@ -198,3 +198,9 @@ def test_logs_f_waits_for_a_job_that_waits(popen, spoolq, start_worker):
 def test_logs_f_is_not_one_document(spoolq):
     spoolq("enqueue", "true")
     spoolq("logs", "-f", "--json", code=2)
+
+
+def test_options_of_run_come_before_the_command(spoolq, spool):
+    done = spoolq("run", "sleep 5", "--priority", "9", code=2)
+    assert "hint: spoolq run --priority 9 'sleep 5'" in done.err
+    assert entries(spool, "pending") == []

@@ -1,6 +1,8 @@
 """Tokens are files, held by locks: all that is needed or none, and never more than the limit."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -181,12 +183,38 @@ def test_what_a_killed_worker_has_left_running_keeps_its_token(
     wait_until((tmp_path / "runs").exists, "the run")
     (owner,) = spool.dir("workers").list()
     (claim,) = spool.dir("processing").list()
-    pid = lease.read_slot(spool, owner, "0", claim)["pid"]
+    pid = wait_until(lambda: lease.read_slot(spool, owner, "0", claim).get("pid"), "its process")
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     assert in_use(spool, {"gpu": 1}) == {"gpu": 1}
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: in_use(spool, {"gpu": 1}) == {"gpu": 0}, "the token")
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="no flock, which tells of an overlap")
+@pytest.mark.parametrize("need", ["gpu", "tape"])
+def test_workers_that_are_killed_never_let_two_have_one_token(
+    spool, run_cli, start_worker, tmp_path, need
+):
+    """Where nothing limits them, two do run at a time: the control."""
+    limited(run_cli, '{"gpu": 1}')
+    run_cli("config", "set", "grace", "0")
+    line = f"flock -n {tmp_path}/one sleep 0.03 || echo >>{tmp_path}/overlaps"
+    job = {"command": line, "needs": {need: 1}, "max_retries": 100, "backoff_base": 0}
+    run_cli("enqueue", "-", stdin=(json.dumps(job) + "\n") * 60)
+    workers = [start_worker("--count", "2") for _ in range(3)]
+    for number in range(6):
+        done = len(spool.dir("completed").list())
+        wait_until(
+            lambda done=done: len(spool.dir("completed").list()) >= min(done + 5, 60), "some"
+        )
+        victim = workers.pop(number % 3)
+        victim.kill()
+        victim.wait()
+        workers.append(start_worker("--count", "2"))
+    wait_until(lambda: len(spool.dir("completed").list()) == 60, "all")
+    assert (tmp_path / "overlaps").exists() == (need == "tape")
+    assert in_use(spool, {"gpu": 1}) == {"gpu": 0}
 
 
 def test_a_daemon_that_a_command_leaves_behind_keeps_no_token(

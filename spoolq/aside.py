@@ -31,10 +31,11 @@ from spoolq.config import Settings
 from spoolq.errors import InvalidJob
 from spoolq.fsio import Dir
 from spoolq.job import MAX_FILE, Job
-from spoolq.logs import logger
+from spoolq.layout import words
+from spoolq.logs import Complaints, logger
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
-from spoolq.tokens import Limits, Needs, Token, Tokens, needs_of, too_much
+from spoolq.tokens import DIRECTORY, Limits, Needs, Token, Tokens, needs_of, too_much
 
 MOST = 500_000  # names that are held; what is due behind so many waits with them
 AT_ONCE = 500  # files read before the runs get their turn again
@@ -76,6 +77,7 @@ class Aside:
         self._next_look = 0.0
         self._read_now = 0
         self._told: Set[str] = set()
+        self._complain = Complaints(monotonic)
         self._foreign: Set[str] = set()  # names in other states of jobs that are not for us
 
     # --- for the agenda ---------------------------------------------------------------------------
@@ -179,7 +181,7 @@ class Aside:
             turn = _turn(filename, name.priority)
             first = self._first(needs)
             if first is None or turn <= first:  # else others of its kind are before it
-                tokens = self._tokens.take(needs, self._limits)
+                tokens = self._take(needs)
                 if tokens is not None:
                     self._freed.update(dict(needs))  # there may be enough for the next one too
                     return tokens
@@ -222,6 +224,14 @@ class Aside:
             there[limit] = there.get(limit, 0) + 1
         return there == dict(needs_of(job, self._limits))
 
+    def _take(self, needs: Needs) -> Optional[Tuple[Token, ...]]:
+        """Take tokens; where the disk refuses, it is said, and they are not free."""
+        try:
+            return self._tokens.take(needs, self._limits)
+        except OSError as error:
+            self._complain(f"no token of {DIRECTORY}/ can be taken: {words(error)}")
+            return None
+
     def _tell(self, needs: Needs, name: Name) -> None:
         for what in too_much(needs, self._limits):
             if what not in self._told and len(self._told) < _MOST_TOLD:
@@ -252,7 +262,9 @@ class Aside:
             if not (is_time or any(name in freed for name, _ in needs)):
                 continue
             first = self._first(needs)
-            if first is not None and self._tokens.are_free(needs, self._limits):
+            tokens = None if first is None else self._take(needs)
+            if first is not None and tokens is not None:
+                self.withdraw(tokens)
                 filename = first[1:]
                 self.forget(filename)  # so it is read anew, and is in the agenda or here
                 self._back.append(filename)

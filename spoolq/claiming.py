@@ -88,7 +88,7 @@ class Claiming:
         self._agenda.refresh(settings)
         if not self.has_room() or self._spool.root.has(PAUSED):
             return False
-        slot: Optional[_Slot] = None  # locked for a claim that another worker was faster with
+        slot: Optional[_Slot] = None  # locked, and not used yet: another worker was faster
         try:
             while self.has_room() and may_claim():
                 if self._aside.is_behind() or self._aside.is_full():
@@ -96,6 +96,7 @@ class Claiming:
                 found = self._agenda.take()
                 if found is None:
                     return True
+                slot = slot or self._free_slot()
                 tokens = self._aside.admit(*found)
                 if tokens is None:
                     continue
@@ -104,10 +105,13 @@ class Claiming:
                     self._agenda.again(found[0])
                     return False
                 before = len(self.runs)
-                locked, slot = slot or self._free_slot(), None  # who has it lets it go, once
+                locked, slot = slot, None  # who has it lets it go, once
                 slot = self._claim(*found, locked, settings, tokens)
                 if len(self.runs) > before:
                     self._permit.used()
+        except BaseException:
+            self._agenda.rang()  # what was taken from it, and not claimed, is found by a look
+            raise
         finally:
             if slot is not None:
                 let_go(slot[1])

@@ -15,7 +15,7 @@ import sys
 import time
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
 
 from spoolq.errors import Busy
 from spoolq.fsio import Dir
@@ -73,6 +73,21 @@ def _flags(shared: bool) -> Any:
     from portalocker import LockFlags
 
     return (LockFlags.SHARED if shared else LockFlags.EXCLUSIVE) | LockFlags.NON_BLOCKING
+
+
+def taken(descriptor: int) -> Optional[int]:
+    """Return an open file's descriptor with its lock taken; None, and it is closed, if it is not.
+
+    Raises:
+        OSError: locks do not work here.
+    """
+    is_taken = False
+    try:
+        is_taken = try_lock(descriptor)
+    finally:
+        if not is_taken:
+            os.close(descriptor)
+    return descriptor if is_taken else None
 
 
 @contextmanager

@@ -95,13 +95,19 @@ class Permit:
         except OSError as error:
             self._say(f"it cannot be started: {error.strerror}")
             return
-        self._process, self._deadline, self._is_late = process, now + PATIENCE, False
 
         def wait() -> None:
             process.wait()
             self._wake()
 
-        threading.Thread(target=wait, daemon=True).start()
+        try:
+            threading.Thread(target=wait, daemon=True).start()
+        except RuntimeError as error:  # as many as this user may have
+            _kill(process)
+            process.wait()
+            self._say(str(error))
+            return
+        self._process, self._deadline, self._is_late = process, now + PATIENCE, False
 
     def _hear(self) -> None:
         process, now = self._process, self._monotonic()

@@ -91,14 +91,6 @@ class Tokens:
         self._held.update(dict(needs))
         return tuple(taken)
 
-    def are_free(self, needs: Needs, limits: Limits) -> bool:
-        """Say whether all of this could be taken just now."""
-        taken = self.take(needs, limits)
-        if taken is None:
-            return False
-        self.let_go(taken)
-        return True
-
     def let_go(self, tokens: Sequence[Token]) -> Set[str]:
         """Let tokens go; return the limits that they are of."""
         _unlock(tokens)
@@ -181,13 +173,7 @@ def _lock(directory: Dir, name: str, *, is_there: bool) -> Optional[int]:
         if error.errno in NO_LOCK:  # put there by somebody, and no token
             return None
         raise
-    taken = False
-    try:
-        taken = locks.try_lock(descriptor)
-    finally:
-        if not taken:
-            os.close(descriptor)
-    return descriptor if taken else None
+    return locks.taken(descriptor)
 
 
 def _is_held(directory: Dir, name: str) -> bool:

@@ -310,6 +310,19 @@ def test_a_file_that_is_no_job_is_left_to_who_claims(aside, other, spool, clock)
     assert aside.admit("gone.json", odd) == ()
 
 
+def test_where_no_token_can_be_taken_the_others_go_on(spool, run_cli, start_worker):
+    run_cli("config", "set", "limits", '{"gpu": 1}')
+    Path(spool.path, "limits").write_text("no directory")
+    run_cli("enqueue", "--priority", "9", "--needs", "gpu=1", "true")
+    late = run_cli("enqueue", "true").stdout.strip()
+    start_worker()
+    run_cli("wait", late, "--timeout", "60s")
+    assert len(given.everything(spool)) == 2
+    assert "no token of limits/ can be taken" in Path(spool.path, ".worker-0.log").read_text()
+    Path(spool.path, "limits").unlink()
+    run_cli("wait", "--timeout", "60s")
+
+
 def test_who_can_never_run_is_told_of_once(aside, spool, clock, caplog):
     aside.back(SETTINGS)
     for job_id in ("a", "b"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import nullcontext
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
@@ -22,6 +21,7 @@ from spoolq.cli.halting import Halt, end
 from spoolq.cli.output import Output
 from spoolq.cli.verbs import INTERRUPTED
 from spoolq.errors import SpoolqError
+from spoolq.fsio import read_all
 from spoolq.text import shell_word, shortened
 from spoolq.views import JobView
 
@@ -30,6 +30,7 @@ _SHORTEST, _LONGEST = 0.02, 0.25
 _SHARE = 5  # a look at a large spool may cost this part of the time
 _QUIET = 0.5  # seconds after which a person is told what keeps the jobs from running
 _PATIENCE = 10.0  # seconds for the worker to leave
+_MOST_SAID = 1 << 20  # bytes of what the worker has said
 _LINE = 60  # characters of a command
 #: Its own directory is nobody's to import from.
 _PROGRAM = "import sys; sys.path[0] = sys.argv.pop(1); from spoolq.cli.main import main; main()"
@@ -202,7 +203,10 @@ class _Crew:
 
     def __init__(self, spool: api.Spool, tag: str, count: int) -> None:
         place = os.path.dirname(os.path.dirname(os.path.abspath(spoolq.__file__)))
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as it runs
+        tmp = spool.dir.dir("tmp")
+        name = f"said.{names.random_text(8)}"
+        self._said = tmp.create(name)
+        tmp.tidy(name)  # it goes with the last who has it open
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-c", _PROGRAM, place, "--spool", spool.path),
@@ -223,8 +227,8 @@ class _Crew:
         """
         code = self._process.poll()
         if code:
-            self._said.seek(0)
-            said = self._said.read().decode("utf-8", "replace").strip()
+            os.lseek(self._said, 0, os.SEEK_SET)
+            said = read_all(self._said, _MOST_SAID).decode("utf-8", "replace").strip()
             raise SpoolqError(
                 f"the worker has gone, with exit code {code}; the jobs wait",
                 hint=f"what it said last:  {render.escape(said[-1000:])}" if said else None,
@@ -238,4 +242,4 @@ class _Crew:
                 self._process.wait(_PATIENCE)
             except subprocess.TimeoutExpired:
                 pass  # it has jobs of the same tag that came later
-        self._said.close()
+        os.close(self._said)

@@ -210,7 +210,7 @@ class _Crew:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-c", _PROGRAM, place, "--spool", spool.path),
-                *("worker", "start", "--drain", "--count", str(count), "--tag", tag),
+                *("worker", "start", "--drain", "--count", str(count), f"--tag={tag}"),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -228,10 +228,11 @@ class _Crew:
         code = self._process.poll()
         if code:
             os.lseek(self._said, 0, os.SEEK_SET)
-            said = read_all(self._said, _MOST_SAID).decode("utf-8", "replace").strip()
+            said = read_all(self._said, _MOST_SAID).decode("utf-8", "replace").splitlines()
+            last = "; ".join(render.escape(line.strip()) for line in said[-2:])
             raise SpoolqError(
                 f"the worker has gone, with exit code {code}; the jobs wait",
-                hint=f"what it said last:  {render.escape(said[-1000:])}" if said else None,
+                hint=f"it said:  {last}" if last else None,
             )
 
     def stop(self) -> None:

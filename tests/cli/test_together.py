@@ -69,9 +69,9 @@ def test_without_j_it_waits_for_the_workers_there_are(run_cli, start_worker, spo
 
 
 def test_a_given_tag_is_the_tag_of_the_batch(run_cli):
-    run_lines(run_cli, "-j", "1", "--tag", "night", lines=["true", "true"])
-    jobs = json.loads(run_cli("list", "--tag", "night", "--json").stdout)
-    assert [job["tags"] for job in jobs] == [["night"], ["night"]]
+    run_lines(run_cli, "-j", "1", "--tag=-night", lines=["true", "true"])
+    jobs = json.loads(run_cli("list", "--tag=-night", "--json").stdout)
+    assert [job["tags"] for job in jobs] == [["-night"], ["-night"]]
 
 
 def test_its_worker_leaves_the_other_jobs_of_the_spool_alone(run_cli, spool):

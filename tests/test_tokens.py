@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spoolq import lease, tokens
+from spoolq import lease, names, tokens
 from spoolq.job import Job
 from spoolq.tokens import Tokens, in_use, needs_of, too_much
 from tests.conftest import environment, wait_until
@@ -18,7 +18,7 @@ from tests.conftest import environment, wait_until
 LIMITS = {"gpu": 2, "net": 1}
 
 
-def names(taken):
+def told(taken):
     return [token.name for token in taken]
 
 
@@ -38,12 +38,12 @@ def test_what_is_limited_is_counted_in_whole_tokens_and_in_one_order():
 def test_one_has_a_token_at_a_time_whoever_asks(crews, spool):
     one, other = crews
     held = one.take((("net", 1),), LIMITS)
-    assert names(held) == ["net.0"]
+    assert told(held) == ["net.0"]
     assert other.take((("net", 1),), LIMITS) is None
     assert one.take((("net", 1),), LIMITS) is None
     assert in_use(spool, LIMITS) == {"gpu": 0, "net": 1}
     assert one.let_go(held) == {"net"}
-    assert names(other.take((("net", 1),), LIMITS)) == ["net.0"]
+    assert told(other.take((("net", 1),), LIMITS)) == ["net.0"]
 
 
 def test_who_cannot_have_all_takes_nothing(crews, spool):
@@ -52,7 +52,7 @@ def test_who_cannot_have_all_takes_nothing(crews, spool):
     assert other.take((("gpu", 2), ("net", 1)), LIMITS) is None
     assert in_use(spool, LIMITS) == {"gpu": 0, "net": 1}
     one.let_go(net)
-    assert names(other.take((("gpu", 2), ("net", 1)), LIMITS)) == ["gpu.0", "gpu.1", "net.0"]
+    assert told(other.take((("gpu", 2), ("net", 1)), LIMITS)) == ["gpu.0", "gpu.1", "net.0"]
 
 
 def test_there_is_never_more_than_the_limit(crews):
@@ -70,9 +70,9 @@ def test_what_is_held_from_a_higher_limit_counts(crews):
     first, second, third = (one.take((("gpu", 1),), {"gpu": 3}) for _ in range(3))
     one.let_go(first)
     one.let_go(second)
-    assert names(third) == ["gpu.2"]
+    assert told(third) == ["gpu.2"]
     assert other.take((("gpu", 2),), {"gpu": 2}) is None
-    assert names(other.take((("gpu", 1),), {"gpu": 2})) == ["gpu.0"]
+    assert told(other.take((("gpu", 1),), {"gpu": 2})) == ["gpu.0"]
     assert other.take((("gpu", 1),), {"gpu": 2}) is None
     one.let_go(third)
     assert other.take((("gpu", 1),), {"gpu": 2})
@@ -81,8 +81,8 @@ def test_what_is_held_from_a_higher_limit_counts(crews):
 def test_names_that_begin_alike_are_different_limits(crews, spool):
     one, other = crews
     limits = {"a": 1, "a.0": 2}
-    assert names(one.take((("a.0", 2),), limits)) == ["a.0.0", "a.0.1"]
-    assert names(other.take((("a", 1),), limits)) == ["a.0"]
+    assert told(one.take((("a.0", 2),), limits)) == ["a.0.0", "a.0.1"]
+    assert told(other.take((("a", 1),), limits)) == ["a.0"]
     assert in_use(spool, limits) == {"a": 1, "a.0": 2}
 
 
@@ -195,23 +195,28 @@ def test_what_a_killed_worker_has_left_running_keeps_its_token(
 def test_workers_that_are_killed_never_let_two_have_one_token(
     spool, run_cli, start_worker, tmp_path, need
 ):
-    """Where nothing limits them, two do run at a time: the control."""
+    """Each kill hits who runs one, and leaves a command that does not end at once.
+
+    Where nothing limits them, two do run at a time: the control.
+    """
     limited(run_cli, '{"gpu": 1}')
-    run_cli("config", "set", "grace", "0")
-    line = f"flock -n {tmp_path}/one sleep 0.03 || echo >>{tmp_path}/overlaps"
+    run_cli("config", "set", "grace", "1")
+    line = f"trap '' TERM; flock -n {tmp_path}/one sleep 0.4 || echo >>{tmp_path}/overlaps"
     job = {"command": line, "needs": {need: 1}, "max_retries": 100, "backoff_base": 0}
-    run_cli("enqueue", "-", stdin=(json.dumps(job) + "\n") * 60)
-    workers = [start_worker("--count", "2") for _ in range(3)]
-    for number in range(6):
-        done = len(spool.dir("completed").list())
-        wait_until(
-            lambda done=done: len(spool.dir("completed").list()) >= min(done + 5, 60), "some"
-        )
-        victim = workers.pop(number % 3)
+    run_cli("enqueue", "-", stdin=(json.dumps(job) + "\n") * 12)
+    workers = {worker.pid: worker for worker in (start_worker("--count", "2") for _ in range(3))}
+
+    def holder():
+        claims = [names.parse(name) for name in spool.dir("processing").list()]
+        return next((int(claim.worker.split("-")[-2]) for claim in claims if claim.worker), None)
+
+    for _ in range(4):
+        victim = workers.pop(wait_until(lambda: workers.keys() & {holder()}, "a run").pop())
         victim.kill()
         victim.wait()
-        workers.append(start_worker("--count", "2"))
-    wait_until(lambda: len(spool.dir("completed").list()) == 60, "all")
+        fresh = start_worker("--count", "2")
+        workers[fresh.pid] = fresh
+    wait_until(lambda: len(spool.dir("completed").list()) == 12, "all")
     assert (tmp_path / "overlaps").exists() == (need == "tape")
     assert in_use(spool, {"gpu": 1}) == {"gpu": 0}
 

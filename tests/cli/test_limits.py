@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from spoolq import Spool, instants
+from spoolq.cli import tables
 from spoolq.tokens import Tokens
 
 LIMITS = '{"gpu": 2, "net": 4}'
@@ -41,3 +43,12 @@ def test_show_says_what_a_job_waits_for(spoolq, limited, spool, start_worker):
     spoolq("release", job_id)
     assert "when there is what it needs: 1 of 2 gpu in use" in spoolq("show", job_id).out
     assert "it needs gpu=9, and the limit is 2" in spoolq("show", large).out
+
+
+def test_a_table_says_of_a_job_that_it_needs_too_much(spoolq, limited, spool):
+    (large,) = spoolq("enqueue", "--needs", "gpu=9", "true").ids
+    (small,) = spoolq("enqueue", "--needs", "gpu=1", "true").ids
+    with Spool(spool.path) as opened:
+        now = instants.now()
+        assert tables.when(opened.get(large), now).strip() == "needs too much"
+        assert tables.when(opened.get(small), now) == "due"

@@ -255,15 +255,24 @@ class Aside:
     def _look_at_tokens(self) -> None:
         now = self._monotonic()
         is_time = now >= self._next_look
+        if not (is_time or self._freed):
+            return
         if is_time:
             self._next_look = now + _PAUSE
         freed, self._freed = self._freed, set()
-        for needs in [*self._lines]:
+        lacking: Dict[str, int] = {}  # of each limit the least that is known not to be free
+        for needs in sorted(self._lines):
             if not (is_time or any(name in freed for name, _ in needs)):
                 continue
+            if any(amount >= lacking.get(name, amount + 1) for name, amount in needs):
+                continue  # thousands that need different amounts cost what one costs
             first = self._first(needs)
-            tokens = None if first is None else self._take(needs)
-            if first is not None and tokens is not None:
+            if first is None:
+                continue
+            tokens = self._take(needs)
+            if tokens is None:
+                lacking.update(self._tokens.lacking)
+            else:
                 self.withdraw(tokens)
                 filename = first[1:]
                 self.forget(filename)  # so it is read anew, and is in the agenda or here

@@ -64,6 +64,7 @@ class Tokens:
     def __init__(self, spool: Layout) -> None:
         self._root = spool.root
         self._held: Counter[str] = Counter()  # of each limit
+        self.lacking: Needs = ()  # what was not free when something was last asked for in vain
 
     def take(self, needs: Needs, limits: Limits) -> Optional[Tuple[Token, ...]]:
         """Take all of this, or None: something of it is not free.
@@ -71,8 +72,11 @@ class Tokens:
         Raises:
             OSError: the disk refuses.
         """
-        if any(self._held[name] + amount > limits[name] for name, amount in needs):
-            return None  # as most often, and without asking the disk
+        self.lacking = ()
+        for need in needs:
+            if self._held[need[0]] + need[1] > limits[need[0]]:
+                self.lacking = (need,)
+                return None  # as most often, and without asking the disk
         taken: List[Token] = []
         directory = _room(self._root)
         try:
@@ -81,6 +85,7 @@ class Tokens:
                 found = _free(directory, there, name, amount, limits[name])
                 if found is None:
                     _unlock(taken)
+                    self.lacking = ((name, amount),)
                     return None
                 taken += found
         except BaseException:

@@ -250,6 +250,28 @@ def test_a_thousand_that_wait_cost_one_look_at_a_token_a_second(
     assert ".j0." in first
 
 
+def test_a_hundred_amounts_cost_one_look_at_a_token_a_second(spool, clock, monkeypatch):
+    limits = {"mem": 100}
+    aside = Aside(spool, clock.monotonic)
+    aside.back(Settings(limits=limits))
+    other = Tokens(spool)
+    held = other.take((("mem", 100),), limits)
+    for amount in range(100, 0, -1):
+        set_aside(aside, spool, clock, f"j{amount}", needs={"mem": amount})
+    tries = []
+    take = aside._tokens.take
+    monkeypatch.setattr(aside._tokens, "take", lambda *args: tries.append(args) or take(*args))
+    clock.advance(1)
+    assert aside.back(Settings(limits=limits)) == []
+    assert len(tries) == 1
+    other.let_go(held)
+    other.take((("mem", 97),), limits)
+    clock.advance(1)
+    back = aside.back(Settings(limits=limits))
+    assert sorted(name.split(".")[3] for name in back) == ["j1", "j2", "j3"]
+    assert len(tries) == 1 + 4
+
+
 def test_ten_thousand_that_wait_are_not_claimed_again_and_again(
     spool, run_cli, start_worker, monkeypatch
 ):

@@ -15,6 +15,7 @@ from typing import Callable, Iterable, List, Optional, Set, Tuple
 
 from spoolq import instants, names
 from spoolq.adoption import Intake
+from spoolq.aside import Aside
 from spoolq.config import Settings
 from spoolq.glance import Glance
 from spoolq.layout import BELL
@@ -46,9 +47,11 @@ class Agenda:
         intake: Intake,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
+        aside: Optional[Aside] = None,
     ) -> None:
         self._spool = spool
         self._intake = intake
+        self._aside = aside or Aside(spool, monotonic)
         self._clock = clock
         self._monotonic = monotonic
         self._due: List[str] = []  # a heap of turns: file names behind a digit of `_TURN`
@@ -78,6 +81,7 @@ class Agenda:
         doubts = self._intake.doubts()
         for filename in filenames:
             turn = _turn(filename)
+            self._aside.forget(filename)
             if filename in self._own:
                 self._own.discard(filename)
             elif not names.is_job(filename):
@@ -116,6 +120,8 @@ class Agenda:
                 self._look_at_pending(now)
         self._odd += self._intake.ripe(settings)
         self._admit(settings)
+        for filename in self._aside.back(settings):
+            self.again(filename)
 
     def take(self) -> Optional[Tuple[str, Name]]:
         """Return file name and name of the job to claim next, or None if nothing is due."""
@@ -131,10 +137,16 @@ class Agenda:
                 return filename, name
         return None
 
+    def again(self, filename: str) -> None:
+        """Take back what was taken, or set aside: it is to be claimed still."""
+        self._put(_TURN[filename[24]] + filename)
+
     def wakes_in(self, settings: Settings) -> Optional[float]:
         """Return the seconds until something falls due or wants another look, or None."""
         waits = [wait for wait in (self._intake.patience(settings),) if wait is not None]
         if self._odd or ((self._dirty or self._last is not None) and not self._due):
+            return 0.0
+        if self._aside.is_behind():
             return 0.0
         for stamp in (self._later, self._retry):
             if stamp is not None:
@@ -144,6 +156,8 @@ class Agenda:
 
     def is_empty(self, settings: Settings) -> bool:
         """Look, and say whether nothing is due, waits for a retry, or may yet become a job."""
+        if not self._aside.is_idle():  # without a look: `tick` notices when those have gone
+            return False
         if not (self._due or self._odd):  # a look would forget what is odd
             self._dirty = True
             self.look_at_failed()
@@ -153,9 +167,15 @@ class Agenda:
             or self._last is not None
             or self._odd
             or self._dirty
-            or self._retry is not None
+            or (self._retry is not None and self._has_retries())
             or not self._intake.is_idle()
+            or not self._aside.is_idle()  # by that look
         )
+
+    def _has_retries(self) -> bool:
+        """Say whether a job waits for a retry that is this worker's to run."""
+        failed = self._spool.dir("failed")
+        return self._aside.concerns(failed, (n for n in failed.scan() if not names.is_held(n)))
 
     def add_retry(self, stamp: str) -> None:
         """Note a job that went to failed/ until `stamp`."""
@@ -200,8 +220,13 @@ class Agenda:
         odd: List[str] = []
         doubts = self._intake.doubts()
         end = now + _BEHIND
+        aside = bool(self._aside.known)
+        waits: Set[str] = set()
         for entry in self._spool.dir("pending").entries():
             filename = entry.name
+            if aside and self._aside.stays(filename, entry.inode()):
+                waits.add(filename)
+                continue
             # A quick look at the form; the whole name is read when its turn comes.
             turn = _turn(filename)
             if turn is not None and filename < end and turn + filename > due.last:
@@ -217,6 +242,7 @@ class Agenda:
                 odd.append(filename)  # its turn would never come, or need not be waited for
             elif later is None or filename < later:
                 later = filename
+        self._aside.keep(waits)
         self._dirty = self._stale = False  # only now: a look that fails has to be taken again
         self._due, self._last = due.in_order()
         self._own.clear()

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Callable, Collection, Dict, Iterator, NamedTuple, Sequence
+from typing import Callable, Collection, Dict, Iterator, NamedTuple, Optional, Sequence
 
+from spoolq.aside import Aside
 from spoolq.bell import Bell
 from spoolq.config import Settings
 from spoolq.errors import SpoolqError, WorkerLost
@@ -24,13 +25,17 @@ from spoolq.spool import Record, SpoolDir
 
 
 class Beside(NamedTuple):
-    """What a worker lends its chores; `bell` is rung from a thread of theirs to be looked at."""
+    """What a worker lends its chores; `bell` is rung from a thread of theirs to be looked at.
+
+    `aside` is told what keeps jobs from running.
+    """
 
     spool: SpoolDir
     own: Lease
     bell: Bell
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
+    aside: Optional[Aside] = None
 
 
 class Chore:

@@ -7,24 +7,27 @@ where it was, and its file waits until it is worth another look.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Optional, Sequence, Tuple
 
 from spoolq import executors, instants, lease, logs, platform, workdirs
 from spoolq.adoption import Intake, Unreadable, read_job
 from spoolq.agenda import Agenda
+from spoolq.aside import Aside
 from spoolq.config import Settings
 from spoolq.elsewhere import Alive
 from spoolq.errors import InvalidJob, StorageFailed
 from spoolq.executors import Executor, NoRoom, NotNow, Run
 from spoolq.guard import Guarding
-from spoolq.job import CANCELLED
+from spoolq.job import CANCELLED, Job
 from spoolq.layout import PAUSED
 from spoolq.locks import let_go
 from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.outcomes import Outcomes
+from spoolq.permit import Permit
 from spoolq.spool import SpoolDir
 from spoolq.text import shortened
+from spoolq.tokens import Token
 
 HOLD_OFF = 1.0  # seconds without claims after what the system refused
 
@@ -45,9 +48,13 @@ class Claiming:
         guard: Guarding,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
+        aside: Aside,
+        permit: Permit,
     ) -> None:
         self._spool = spool
         self._lease = own
+        self._aside = aside
+        self._permit = permit
         self._kind: str = own.card.get("executor", {}).get("name", executors.LOCAL)
         self._executor = executor
         self._intake = intake
@@ -72,23 +79,47 @@ class Claiming:
         """Say whether the executor takes another run."""
         return len(self.runs) < self._executor.capacity()
 
+    def patience(self) -> Optional[float]:
+        """Return the seconds after which it is worth a try to claim, whatever rings, or None."""
+        return self._permit.patience()
+
     def refill(self, settings: Settings, may_claim: Callable[[], bool]) -> bool:
         """Claim and submit what is due; True if the executor takes more, and nothing is."""
         self._agenda.refresh(settings)
         if not self.has_room() or self._spool.root.has(PAUSED):
             return False
-        slot: Optional[_Slot] = None  # locked for a claim that another worker was faster with
+        slot: Optional[_Slot] = None  # locked, and not used yet: another worker was faster
         try:
             while self.has_room() and may_claim():
+                if self._aside.is_behind() or self._aside.is_full():
+                    return False
                 found = self._agenda.take()
                 if found is None:
                     return True
-                locked, slot = slot or self._free_slot(), None  # who has it lets it go, once
-                slot = self._claim(*found, locked, settings)
+                slot = slot or self._free_slot()
+                tokens = self._aside.admit(*found)
+                if tokens is None:
+                    continue
+                if not self._permit.is_given():
+                    self._aside.withdraw(tokens)
+                    self._agenda.again(found[0])
+                    return False
+                before = len(self.runs)
+                locked, slot = slot, None  # who has it lets it go, once
+                slot = self._claim(*found, locked, settings, tokens)
+                if len(self.runs) > before:
+                    self._permit.used()
+        except BaseException:
+            self._agenda.rang()  # what was taken from it, and not claimed, is found by a look
+            raise
         finally:
             if slot is not None:
                 let_go(slot[1])
         return False
+
+    def ended(self, claim: Name) -> None:
+        """Take a run for under way no more; what it needed is free for the next one."""
+        self._aside.let_go(self.runs.pop(claim).tokens)
 
     def take_on(self, alive: Alive, settings: Settings, *, cancel: bool) -> None:
         """Take a run on that a dead worker has left alive, elsewhere."""
@@ -128,7 +159,14 @@ class Claiming:
         waited = claim.waiting(attempt=max(claim.attempt - 1, 0))
         return Run(claim, waited, job, created_at, slot, settings)
 
-    def _claim(self, filename: str, name: Name, slot: _Slot, settings: Settings) -> Optional[_Slot]:
+    def _claim(
+        self,
+        filename: str,
+        name: Name,
+        slot: _Slot,
+        settings: Settings,
+        tokens: Sequence[Token],
+    ) -> Optional[_Slot]:
         """Claim a job and start its run; return the slot, still locked, if the job was gone.
 
         Of several workers all but one lose each job, and to lock a slot costs more than to lose.
@@ -141,38 +179,52 @@ class Claiming:
             label = executors.slot_name(self._kind, number)
             claim = self._spool.claim(filename, name, stamp, self._lease.name, label)
             is_gone = claim is None
+            found = None
             if claim is not None:
                 self.unsynced = True
-                started = self._start(claim, name, lock, settings, trips)
+                found = self._read(claim, name, settings)
+            if claim is not None and found is not None:
+                job, changed_at = found
+                if not self._aside.suits(job, tokens):
+                    unsuited, tokens = tokens, ()
+                    self._aside.let_go(unsuited)
+                    admitted = self._aside.judge(job, str(name.waiting()), name, self._inode(claim))
+                    if admitted is None:
+                        self._spool.give_back(claim, name)
+                        return None
+                    tokens = admitted
+                run = Run(claim, name, job, changed_at, lock, settings, tokens=tokens)
+                started = self._start(run, trips)
         except PermissionError as error:  # this file alone: the others get their turn
             self._intake.put_off(filename, error)
         finally:
             if not (started or is_gone):
                 let_go(lock)
+            if not started:
+                self._aside.let_go(tokens)
+        if started and tokens:
+            self._agenda.refresh(settings)  # there may be enough for the next one too
         return slot if is_gone else None
 
-    def _start(self, claim: Name, name: Name, slot: int, settings: Settings, trips: int) -> bool:
-        """Start the run of a claim; where that cannot be, put the file where it belongs.
+    def _inode(self, claim: Name) -> Callable[[], int]:
+        return lambda: self._spool.dir("processing").stat(str(claim)).st_ino
 
-        RACE: any call on the spool may have hung for longer than the lease, and another host have
-        taken the claim over meanwhile; so nothing is started that was claimed, at `trips`, before
-        the guard acted (test_a_claim_from_before_the_guard_acted_is_not_started).
-        """
+    def _read(self, claim: Name, name: Name, settings: Settings) -> Optional[Tuple[Job, datetime]]:
+        """Return the job of a claim and its age; put what is none where it belongs."""
+        processing = self._spool.dir("processing")
         try:
-            job, changed_at = read_job(self._spool.dir("processing"), str(claim), settings)
+            found = read_job(processing, str(claim), settings)
             if settings.sync_claims:
-                self._spool.dir("processing").sync_moves()
+                processing.sync_moves()
+            return found
         except FileNotFoundError:
             logger.warning("%s: the claim was taken away", claim.id)
-            return False
         except Unreadable as error:
             self._spool.give_back(claim, name)
             self._intake.doubt(str(name.waiting()), error, settings)
-            return False
         except InvalidJob as error:
             buried = self._spool.bury("processing", str(claim), str(name.waiting()))
             logger.warning("no job, now dead/%s: %s", buried, error)
-            return False
         except OSError as error:  # the job is not to blame
             self._spool.give_back(claim, name)
             if error.errno not in platform.FAILING_ERRNOS:
@@ -180,17 +232,25 @@ class Claiming:
             # A bad sector under this file, or a disk that fails: the others get their turn.
             self._intake.put_off(str(name.waiting()), error)
             self.hold_off()
-            return False
-        guard = self._guard
+        return None
+
+    def _start(self, run: Run, trips: int) -> bool:
+        """Start a run; where that cannot be, let the job wait again.
+
+        RACE: any call on the spool may have hung for longer than the lease, and another host have
+        taken the claim over meanwhile; so nothing is started that was claimed, at `trips`, before
+        the guard acted (test_a_claim_from_before_the_guard_acted_is_not_started).
+        """
+        guard, claim, name = self._guard, run.claim, run.waited
 
         def may_start() -> bool:
             return guard.trusts() and guard.trips == trips
 
-        run = Run(claim, name, job, changed_at, slot, settings, may_start)
+        run = run._replace(may_start=may_start)
         try:
             if not may_start():
                 raise NotNow("the server of the spool was out of reach")
-            if job.fields.get("workdir") and not self._provides(run):
+            if run.job.fields.get("workdir") and not self._provides(run):
                 return False
             self._executor.submit(run)
         except NoRoom as error:
@@ -201,8 +261,8 @@ class Claiming:
             self._spool.give_back(claim, name)
             raise
         self.runs[claim] = run
-        attempts = 1 + settings.policy(job).max_retries
-        told = f"{claim.id} attempt {claim.attempt} of {attempts}: {shortened(job.line, 200)}"
+        attempts = 1 + run.settings.policy(run.job).max_retries
+        told = f"{claim.id} attempt {claim.attempt} of {attempts}: {shortened(run.job.line, 200)}"
         logs.tell(claim, "started", told)
         return True
 

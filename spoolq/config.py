@@ -11,6 +11,7 @@ import os
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from spoolq import keeping, platform, strictjson
+from spoolq.checks import is_need
 from spoolq.checks import number as check_number
 from spoolq.errors import InvalidJob, InvalidSetting, WrongFormat
 from spoolq.job import Job, Policy
@@ -19,6 +20,7 @@ from spoolq.text import closest
 FILE = "config.json"
 FORMAT = 1
 MAX_FILE = 64 * 1024
+MOST_TOKENS = 256  # of one limit: each that a job needs is a descriptor that its command inherits
 
 
 class Settings(NamedTuple):
@@ -41,6 +43,7 @@ class Settings(NamedTuple):
     capture_env: Tuple[str, ...] = ("PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "LANG", "LC_ALL")
     group: Optional[str] = None
     retention: Optional[Dict[str, Any]] = None
+    limits: Mapping[str, int] = {}  # noqa: RUF012 - never changed
 
     def policy(self, job: Job) -> Policy:
         """Return the numbers that decide on a job's retries: its own, else these."""
@@ -99,6 +102,14 @@ def _names(value: Any) -> Any:
     return tuple(value)
 
 
+def _limits(value: Any) -> Any:
+    if not isinstance(value, dict) or not all(map(is_need, value)):
+        raise ValueError('must be an object of names and numbers, as {"gpu": 1, "net": 4}')
+    for number in value.values():
+        check_number(number, 0, MOST_TOKENS, whole=True)
+    return {name: int(number) for name, number in value.items()}
+
+
 def _group(value: Any) -> Any:
     try:
         platform.group_id(value)
@@ -134,6 +145,7 @@ KEYS: Dict[str, Key] = {
     "capture_env": Key(_names, "variables that the command line keeps with a job"),
     "group": Key(_optional(_group), "may submit jobs; set by init --group"),
     "retention": Key(_optional(keeping.check), "how long what has ended is kept; null: for ever"),
+    "limits": Key(_limits, "how much there is of what jobs need, for all workers together"),
 }
 
 

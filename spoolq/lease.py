@@ -152,13 +152,7 @@ class Lease:
             if error.errno in NO_LOCK:  # put there by somebody: another slot will do
                 return None
             raise
-        taken = False
-        try:
-            taken = locks.try_lock(descriptor)
-        finally:
-            if not taken:
-                os.close(descriptor)
-        return descriptor if taken else None
+        return locks.taken(descriptor)
 
     def requests(self) -> List[str]:
         """Return what others ask of this worker."""

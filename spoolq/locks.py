@@ -15,7 +15,7 @@ import sys
 import time
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
 
 from spoolq.errors import Busy
 from spoolq.fsio import Dir
@@ -38,6 +38,15 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
         cause = error.__cause__ or error.__context__
         raise cause if isinstance(cause, OSError) else OSError(37, str(error)) from error
     return True
+
+
+def unlock(descriptor: int) -> None:
+    """Free a lock for all who have inherited it, too."""
+    portalocker = _portalocker()
+    try:
+        portalocker.unlock(descriptor)
+    except (OSError, portalocker.LockException):
+        pass  # closing it is all that is left
 
 
 @lru_cache(maxsize=None)
@@ -64,6 +73,21 @@ def _flags(shared: bool) -> Any:
     from portalocker import LockFlags
 
     return (LockFlags.SHARED if shared else LockFlags.EXCLUSIVE) | LockFlags.NON_BLOCKING
+
+
+def taken(descriptor: int) -> Optional[int]:
+    """Return an open file's descriptor with its lock taken; None, and it is closed, if it is not.
+
+    Raises:
+        OSError: locks do not work here.
+    """
+    is_taken = False
+    try:
+        is_taken = try_lock(descriptor)
+    finally:
+        if not is_taken:
+            os.close(descriptor)
+    return descriptor if is_taken else None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 LINUX = sys.platform.startswith("linux")
 WINDOWS = sys.platform == "win32"
@@ -52,16 +52,16 @@ def shell_command(command: str, shell: str) -> List[str]:
     return [shell, "-c", command]
 
 
-def spawn_options(inherit: int) -> Dict[str, Any]:
+def spawn_options(inherit: Sequence[int]) -> Dict[str, Any]:
     """Return what subprocess.Popen needs to start a run apart from its worker.
 
     A session, not a mere process group: a job that opens /dev/tty then fails at once, where in a
-    group it would be stopped for ever. `inherit` is the slot lock's descriptor.
+    group it would be stopped for ever. `inherit` are the descriptors of locks.
     """
     if WINDOWS:
         new_group = 0x00000200  # CREATE_NEW_PROCESS_GROUP
         return {"creationflags": new_group, "close_fds": True}
-    return {"start_new_session": True, "close_fds": True, "pass_fds": (inherit,)}
+    return {"start_new_session": True, "close_fds": True, "pass_fds": inherit}
 
 
 def keep_from_commands() -> None:

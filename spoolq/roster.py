@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from spoolq import errands, instants, lease, names
 from spoolq.layout import translated
 from spoolq.names import Name
 from spoolq.neighbours import HELD, OUT_OF_REACH, Neighbours
 from spoolq.spool import SpoolDir
+
+_MOST_OF_TAGS = 300  # bytes in worker.json, which has a thousand for all
 
 
 class WorkerView(NamedTuple):
@@ -37,6 +40,12 @@ class WorkerView(NamedTuple):
         return errands.forwards_to(self.card)
 
     @property
+    def tags(self) -> List[str]:
+        """The tags of which it runs jobs alone, as far as its card has room; none: it runs all."""
+        found = self.card.get("tags")
+        return [tag for tag in found if isinstance(tag, str)] if isinstance(found, list) else []
+
+    @property
     def heirs(self) -> str:
         """What becomes of its jobs if it is gone, in words."""
         return errands.heirs(self.card, len(self.sending))
@@ -58,6 +67,14 @@ class WorkerView(NamedTuple):
             ],
             "sending": [claim.id for claim in self.sending],
         }
+
+
+def told_tags(tags: Sequence[str]) -> List[str]:
+    """Return as many of a worker's tags as its worker.json has room for."""
+    told = list(tags)
+    while len(json.dumps(told)) > _MOST_OF_TAGS:
+        told.pop()
+    return told
 
 
 def workers(spool: SpoolDir) -> List[WorkerView]:

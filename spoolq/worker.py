@@ -14,11 +14,12 @@ from __future__ import annotations
 import math
 import random
 from datetime import datetime
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, Collection, List, Optional, Sequence
 
 from spoolq import instants, lease, names, requests, wishes
 from spoolq.adoption import Intake
 from spoolq.agenda import Agenda
+from spoolq.aside import Aside
 from spoolq.bell import Bell
 from spoolq.chores import Beside, Chores, Kind
 from spoolq.claiming import Claiming
@@ -31,6 +32,7 @@ from spoolq.job import CANCELLED, INTERRUPTED
 from spoolq.layout import words
 from spoolq.logs import Complaints, about, logger
 from spoolq.outcomes import Outcomes
+from spoolq.permit import Permit
 from spoolq.recovery import Recovery
 from spoolq.scribe import Work, at_once
 from spoolq.spool import SpoolDir
@@ -60,6 +62,8 @@ class Worker:
         pace: float = 0.0,
         guard: Guarding = Unneeded(),  # noqa: B008 - it keeps nothing
         chores: Sequence[Kind] = (),
+        tags: Collection[str] = (),
+        permit: Optional[Permit] = None,
     ) -> None:
         self._spool = spool
         self._lease = own
@@ -77,13 +81,24 @@ class Worker:
         )
         self._entries = Remembered(own.dir.list, own.dir.stat, monotonic)
         intake = Intake(spool, clock, monotonic)
-        self._agenda = Agenda(spool, intake, clock, monotonic)
+        self._aside = aside = Aside(spool, monotonic, tags, limited="executor" not in own.card)
+        self._agenda = Agenda(spool, intake, clock, monotonic, aside)
         self._recovery = Recovery(spool, own, clock, monotonic, executor)
         self._outcomes = Outcomes(spool, own, chance, write, monotonic, pace)
         self._claiming = Claiming(
-            spool, own, executor, intake, self._agenda, self._outcomes, guard, clock, monotonic
+            spool,
+            own,
+            executor,
+            intake,
+            self._agenda,
+            self._outcomes,
+            guard,
+            clock,
+            monotonic,
+            aside,
+            permit or Permit(),
         )
-        self._chores = Chores(chores, Beside(spool, own, bell, clock, monotonic))
+        self._chores = Chores(chores, Beside(spool, own, bell, clock, monotonic, aside))
         self._ended: List[Ended] = []  # told, and not through for the guard
         self._next_tick = 0.0
         self._write = write
@@ -195,7 +210,7 @@ class Worker:
         waits = [self._next_tick - self._monotonic()]
         if not self._interrupting:
             waits.append(self._end_at - self._monotonic())
-        others = [self._executor.patience()]
+        others = [self._executor.patience(), self._claiming.patience()]
         if self._recovers:
             others.append(self._recovery.patience())
         if not self._outcomes.trouble:
@@ -320,7 +335,7 @@ class Worker:
             else:
                 self._ended.append(one)
         for one in ended:
-            del self._claiming.runs[one.run.claim]
+            self._claiming.ended(one.run.claim)
         return ended
 
     # --- claim and run ----------------------------------------------------------------------------
@@ -367,8 +382,10 @@ class Worker:
             return True
         if self._stopping:
             return True
-        claims = filter(names.is_job, self._spool.dir("processing").list())
-        if not self._drain or not all(map(names.is_on_its_way, claims)):
+        processing = self._spool.dir("processing")
+        claims = (name for name in processing.list() if names.is_job(name))
+        others = [name for name in claims if not names.is_on_its_way(name)]
+        if not self._drain or self._aside.concerns(processing, others):
             return False  # looked at first: what others run may fail, and wait for its retry
         if self._chores.look(self._live.current, thorough=True):
             self._agenda.rang()

@@ -9,6 +9,7 @@ Steps, one a line (times in seconds from the start of the history):
 
     start                                        what stands before it happens before the worker
     enqueue a priority=9 at=10 max_retries=0     a job's file appears in pending/
+    enqueue a needs=gpu:1 tag=night
     drop name {"command": "x"}                   any bytes appear as pending/name; %20 is a blank
     end a 1 | end a signal 15                    its command ends
     advance 2                                    time passes; the worker wakes when it wants to
@@ -21,6 +22,7 @@ Steps, one a line (times in seconds from the start of the history):
     disk unreadable                              claimed files cannot be opened
     system full | system well                    no process can be started, or again
     lacks a b | lacks                            what these jobs need is not free just now
+    taken gpu 1 | taken                          somebody has this token, or none
     capacity 3                                   the executor takes so many from now on
     other claims a | other dies | other moves a completed
     claimed unknowingly a                        a claim in the worker's name that it did not see
@@ -51,6 +53,7 @@ from spoolq.errors import WorkerLost
 from spoolq.executors import Ended, NoRoom, NotNow
 from spoolq.job import Job
 from spoolq.layout import STATES
+from spoolq.tokens import Tokens
 from spoolq.worker import Worker
 
 _WAKING = ("enqueue", "drop", "end", "rm", "ask", "signal", "retry")
@@ -147,6 +150,7 @@ class _World:
         self._executor = PretendingExecutor(clock, history.count)
         self._lease = lease.Lease.start(spool, {})
         self._other = lease.Lease.start(spool, {})
+        self._somebody, self._taken = Tokens(spool), ()
         self._until = None
         self._turns = 0
         self._rang = False
@@ -240,7 +244,14 @@ class _World:
 
     def _do_enqueue(self, rest: str) -> None:
         job_id, *options = rest.split()
-        fields = {key: float(value) for key, value in (o.split("=") for o in options)}
+        told = dict(option.split("=") for option in options)
+        fields: Dict[str, Any] = {}
+        if "needs" in told:
+            need, _, amount = told.pop("needs").partition(":")
+            fields["needs"] = {need: float(amount)}
+        if "tag" in told:
+            fields["tags"] = [told.pop("tag")]
+        fields.update({key: float(value) for key, value in told.items()})
         at = fields.pop("at", None)
         instant = self._clock() if at is None else self._start + timedelta(seconds=at)
         for whole in ("priority", "max_retries"):
@@ -303,6 +314,12 @@ class _World:
 
     def _do_lacks(self, rest: str) -> None:
         self._executor.lacks = rest.split()
+
+    def _do_taken(self, rest: str) -> None:
+        limit, _, amount = rest.partition(" ")
+        self._somebody.let_go(self._taken)
+        needs = ((limit, int(amount)),) if limit else ()
+        self._taken = self._somebody.take(needs, {limit: int(amount or 0)})
 
     def _do_capacity(self, rest: str) -> None:
         self._executor.takes = int(rest)

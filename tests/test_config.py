@@ -64,6 +64,10 @@ def test_what_is_written_is_read_again():
         ("group", 3),
         ("group", "\0"),
         ("group", ["adm"]),
+        ("limits", ["gpu"]),
+        ("limits", {"gpu": "1"}),
+        ("limits", {"gpu": 257}),
+        ("limits", {"a/b": 1}),
     ],
 )
 def test_a_value_that_a_key_cannot_take_is_refused_by_its_name(key, value):
@@ -121,6 +125,7 @@ def test_an_unknown_key_is_warned_of_with_what_it_may_have_meant():
         ("shell", "7", "7"),
         ("capture_env", "PATH, LANG HOME", ["PATH", "LANG", "HOME"]),
         ("capture_env", "", []),
+        ("limits", '{"gpu": 1}', {"gpu": 1}),
     ],
 )
 def test_a_value_is_read_as_a_person_types_it(key, text, value):

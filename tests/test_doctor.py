@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from spoolq import doctor, instants, names, platform
+from spoolq import doctor, instants, names, pauses, platform
 from spoolq.errors import NoSpool, StorageFailed
 from spoolq.layout import DIRECTORIES, PAUSED
 from spoolq.names import Name
@@ -116,6 +116,12 @@ def broken_schedule(spool, clock):
 def open_schedules(spool, clock):
     os.mkdir(os.path.join(spool.path, "schedules"))
     os.chmod(os.path.join(spool.path, "schedules"), 0o777)
+
+
+def tag_paused(spool, clock):
+    waiting(late=300)(spool, clock)
+    given.worker(spool)
+    pauses.pause(spool, "night")
 
 
 def paused(spool, clock):
@@ -241,6 +247,7 @@ DAMAGES = {
     "a broken schedule": ("schedule", "schedules/x.json", broken_schedule, False),
     "open schedules": ("unsafe", "schedules", open_schedules, True),
     "paused": ("paused", "paused", paused, False),
+    "a tag is paused": ("paused", "paused.night", tag_paused, False),
     "no worker": ("no-worker", "workers", waiting(late=300), False),
     "no worker, not late": ("no-worker", "workers", waiting(), False),
     "overdue": ("overdue", "failed/", overdue, False),
@@ -256,7 +263,13 @@ NOTES = {
     "work-without-job",
     "far-future",
 }
-HARMLESS = NOTES | {"a hook without x", "a hook misspelt", "no job, dead", "no worker, not late"}
+HARMLESS = NOTES | {
+    "a hook without x",
+    "a hook misspelt",
+    "a tag is paused",
+    "no job, dead",
+    "no worker, not late",
+}
 NEEDS_ROOT = {"a stranger's directory", "a stranger's file"}
 
 

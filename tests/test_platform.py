@@ -60,7 +60,7 @@ class TestCommands:
                 str(writing),
             ],
             stdout=subprocess.PIPE,
-            **platform.spawn_options(reading),
+            **platform.spawn_options([reading]),
         )
         os.close(reading)
         os.close(writing)
@@ -68,7 +68,7 @@ class TestCommands:
 
     def test_windows_starts_a_process_group_and_inherits_nothing(self, monkeypatch):
         monkeypatch.setattr(platform, "WINDOWS", True)
-        assert platform.spawn_options(7) == {"creationflags": 0x200, "close_fds": True}
+        assert platform.spawn_options([7]) == {"creationflags": 0x200, "close_fds": True}
 
 
 class TestProcesses:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Sequence, Set, TypeVar
+from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Sequence, Set
 
 import click
 
-from spoolq import api, errands, instants, lease, names, platform, views
-from spoolq.cli import completing, given, render, times
+from spoolq import api, errands, lease, names, pauses, platform, views
+from spoolq.cli import given, render
 from spoolq.cli.given import Source
-from spoolq.cli.verbs import Number, Refused, Verb, Whole, open_spool, resolve, typed
+from spoolq.cli.joboptions import awaited, job_options, overriding
+from spoolq.cli.verbs import Refused, Verb, open_spool, resolve
 from spoolq.errors import BadInput, InvalidJob, OutcomeUnknown, SpoolqError
-from spoolq.layout import STATES
-
-_F = TypeVar("_F", bound=Callable[..., Any])
+from spoolq.text import shell_word
 
 
 class Enqueuing(Verb):
@@ -46,85 +45,6 @@ class Enqueuing(Verb):
         return {spelling for option in options for spelling in option.opts}
 
 
-def job_options(words: str) -> Callable[[_F], _F]:
-    """Return what adds the options that say how a job runs, and the words of its command."""
-    options = (
-        click.argument("words", nargs=-1, metavar=words, shell_complete=completing.files),
-        click.option("--id", metavar="ID", help="Its id; made where not given."),
-        click.option("--name", metavar="TEXT", help="A name, for people."),
-        click.option("--tag", "tags", multiple=True, metavar="TEXT", help="A tag; repeatable."),
-        click.option("--priority", type=Whole(0, 9), metavar="0-9", help="9 goes first; else 5."),
-        click.option("--at", metavar="TIME", help="Not before: 18:00, 'tomorrow 06:00' ..."),
-        click.option("--in", "in_", metavar="DURATION", help="Not before: 90, 10m, 1h30m ..."),
-        click.option("--hold", is_flag=True, help="Wait until it is released."),
-        click.option(
-            "--after",
-            multiple=True,
-            metavar="ID",
-            shell_complete=completing.ids(*STATES),
-            help="Once this job has completed; if it dies, this one dies too; repeatable.",
-        ),
-        click.option(
-            "--after-any",
-            multiple=True,
-            metavar="ID",
-            shell_complete=completing.ids(*STATES),
-            help="Once this job has ended, in whatever way; repeatable.",
-        ),
-        click.option("--key", metavar="TEXT", help="Of one key one job waits or runs at a time."),
-        click.option(
-            "--if-queued",
-            type=click.Choice(("skip", "replace", "error")),
-            default="skip",
-            help="Where one with this key is there: skip this one (default), replace that one, "
-            "or an error.",
-        ),
-        click.option(
-            "--max-retries",
-            type=Whole(0, 100_000),
-            metavar="N",
-            help="Retries after the first attempt; else the setting (3).",
-        ),
-        click.option("--success-on", metavar="CODES", help="Good exit codes besides 0: 3,4."),
-        click.option("--retry-on", metavar="CODES", help="Any other failure is the last."),
-        click.option("--dead-on", metavar="CODES", help="A failure that is the last: 100."),
-        click.option(
-            "--backoff-base",
-            type=Number(),
-            metavar="SECONDS",
-            help="The wait after attempt n is this to the n; else the setting (2).",
-        ),
-        click.option("--timeout", metavar="DURATION", help="For one attempt: 90, 10m ..."),
-        click.option(
-            "--needs",
-            multiple=True,
-            metavar="NAME=AMOUNT",
-            help="What it needs, for executors that know of it: gpu=1; repeatable.",
-        ),
-        click.option("--workdir", is_flag=True, help="A directory kept from attempt to attempt."),
-        click.option("--cwd", metavar="DIR", help="Where it runs; else where you are."),
-        click.option(
-            "--env",
-            multiple=True,
-            metavar="NAME[=VALUE]",
-            help="A variable, or one with the value that it has here; repeatable.",
-        ),
-        click.option(
-            "--like",
-            metavar="ID",
-            shell_complete=completing.ids(*STATES),
-            help="A copy of another job; what is given besides changes it.",
-        ),
-    )
-
-    def add(function: _F) -> _F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return add
-
-
 @click.command(cls=Enqueuing)
 @job_options("JSON... | COMMAND [ARG]... | -")
 @click.option("--stream", is_flag=True, help="With -: enqueue each line as it comes.")
@@ -148,12 +68,12 @@ def enqueue(stream: bool, **options: Any) -> None:
     ctx = click.get_current_context()
     words: Sequence[str] = options["words"]
     fields = overriding(options)
-    from_stdin = words == ("-",) and not ctx.meta[given.LITERAL]
+    from_stdin = reads_stdin(ctx, words)
     if stream and not from_stdin:
         raise Refused("--stream is about lines of stdin", "spoolq enqueue --stream -")
     sources = None if from_stdin else sources_of(ctx, words, options["like"])
-    if "id" in fields and (sources is None or len(sources) > 1):
-        raise Refused("--id names one job, and here may be more", 'give ids in JSON: {"id": ...}')
+    if sources is None or len(sources) > 1:
+        refuse_one_id(fields)
     spool = open_spool(create=True)
     fields.update(awaited(spool, options))
     layers = layers_of(spool, fields, options["like"])
@@ -163,69 +83,26 @@ def enqueue(stream: bool, **options: Any) -> None:
     elif stream:
         ids = _publish_as_they_come(spool, layers, policy)
     else:
-        ids = _publish_stdin(spool, layers, policy)
+        ids = print_ids(publish_stdin(spool, layers, policy))
     _tell(spool, ids)
 
 
 # --- what is to be enqueued -----------------------------------------------------------------------
 
 
-def overriding(options: Dict[str, Any]) -> Dict[str, Any]:
-    """Return the fields that the options set; tells the time that was understood.
+def reads_stdin(ctx: click.Context, words: Sequence[str]) -> bool:
+    """Say whether the jobs come from stdin."""
+    return tuple(words) == ("-",) and not ctx.meta[given.LITERAL]
+
+
+def refuse_one_id(fields: Dict[str, Any]) -> None:
+    """Refuse an id for many jobs.
 
     Raises:
-        Refused: an option cannot be read.
+        Refused: there is one.
     """
-    plain = ("id", "name", "key", "priority", "max_retries", "cwd")
-    fields = {key: options[key] for key in plain if options[key] is not None}
-    if options["tags"]:
-        fields["tags"] = list(options["tags"])
-    if options["env"]:
-        fields["env"] = given.variables(options["env"])
-    for key in ("success_on", "retry_on", "dead_on"):
-        if options[key] is not None:
-            fields[key] = given.codes(f"--{key.replace('_', '-')}", options[key])
-    if options["needs"]:
-        fields["needs"] = given.needs(options["needs"])
-    if options["workdir"]:
-        fields["workdir"] = True
-    if options["backoff_base"] is not None:
-        fields["backoff_base"] = _whole(options["backoff_base"])
-    if options["timeout"] is not None:
-        with typed("--timeout"):
-            fields["timeout"] = _whole(times.duration(options["timeout"]))
-    if options["hold"] and (options["after"] or options["after_any"]):
-        raise Refused("a job that is held waits for a release, and not for others", "hold it later")
-    said = [f"--{key.strip('_')}" for key in ("at", "in_", "hold") if options[key]]
-    if len(said) > 1:
-        raise Refused(f"{' and '.join(said)} both say when", "give one of them")
-    now = instants.now()
-    when = None
-    if options["at"] is not None:
-        with typed("--at"):
-            when = times.instant(options["at"], now)
-    elif options["in_"] is not None:
-        with typed("--in"):
-            when = instants.later(now, times.duration(options["in_"]))
-    if options["hold"]:
-        fields["run_at"] = instants.stamp_to_rfc3339(names.HELD)
-    if when is not None:
-        fields["run_at"] = instants.to_rfc3339(when)
-        render.say(f"not before {times.echoed(when, now)}")
-    return fields
-
-
-def awaited(spool: api.Spool, options: Dict[str, Any]) -> Dict[str, Any]:
-    """Return the fields that say which jobs are waited for: whole ids, where less was typed."""
-    return {
-        key: [*dict.fromkeys(resolve(spool, text) for text in options[key])]
-        for key in ("after", "after_any")
-        if options[key]
-    }
-
-
-def _whole(number: float) -> float:
-    return int(number) if number == number // 1 else number
+    if "id" in fields:
+        raise Refused("--id names one job, and here may be more", 'give ids in JSON: {"id": ...}')
 
 
 def sources_of(ctx: click.Context, words: Sequence[str], like: Optional[str]) -> List[Source]:
@@ -234,16 +111,13 @@ def sources_of(ctx: click.Context, words: Sequence[str], like: Optional[str]) ->
     assert isinstance(command, Enqueuing)
     if not words:
         if like is None:
-            more = "" if command.name == "run" else "; - reads jobs from stdin"
-            raise Refused("what is to be run?", f"spoolq {command.name} 'echo hello'{more}")
+            hint = f"spoolq {command.name} 'echo hello'; - reads jobs from stdin"
+            raise Refused("what is to be run?", hint)
         return [Source("", None, None, {})]
     if words[0] == "-" and not ctx.meta[given.LITERAL]:
-        if command.name == "run":
-            raise Refused(
-                "run follows one job, and - reads many", "spoolq enqueue -; then:  spoolq wait"
-            )
         raise Refused(
-            f"- reads jobs from stdin and stands alone, without {words[1]!r}", "spoolq enqueue -"
+            f"- reads jobs from stdin and stands alone, without {words[1]!r}",
+            f"spoolq {command.name} -",
         )
     return given.from_words(
         words, command.spellings(ctx), literal=ctx.meta[given.LITERAL], verb=str(command.name)
@@ -279,7 +153,8 @@ def skipped(job_id: str) -> None:
     render.say(f"{job_id} has this key, and waits or runs: nothing was enqueued")
 
 
-def _publish_stdin(spool: api.Spool, layers: given.Layers, if_queued: str) -> List[str]:
+def publish_stdin(spool: api.Spool, layers: given.Layers, if_queued: str) -> List[str]:
+    """Enqueue what comes in by stdin, all of it or nothing, and return the ids."""
     sources: List[Source] = []
 
     def jobs() -> Iterator[Dict[str, Any]]:
@@ -302,7 +177,7 @@ def _publish_stdin(spool: api.Spool, layers: given.Layers, if_queued: str) -> Li
         raise _nothing_of(better) from error
     except BadInput as error:
         raise _nothing_of(error) from error
-    return print_ids(ids)
+    return ids
 
 
 def _stdin() -> BinaryIO:
@@ -377,13 +252,17 @@ def _number(ids: Sequence[str]) -> str:
     return "1 job" if len(ids) == 1 else f"{len(ids)} jobs"
 
 
-def standstill(spool: api.Spool) -> Optional[str]:
-    """Return why nothing runs, with what to do, or None where somebody works.
+def standstill(spool: api.Spool, tag: Optional[str] = None) -> Optional[str]:
+    """Return why nothing runs, or nothing with a tag, and what to do; None where somebody works.
 
     A quick look: it asks for a process, where only its lock would tell for certain.
     """
     if views.is_paused(spool.dir):
         return "the spool is paused; go on with:  spoolq resume"
+    if tag is not None and tag in pauses.paused_tags(spool.dir):
+        return (
+            f"the tag is paused; go on with:  spoolq resume --tag {render.escape(shell_word(tag))}"
+        )
     if any(_seems_alive(spool, entry) for entry in spool.dir.dir("workers").scan()):
         return None
     return "no worker runs here; start one with:  spoolq worker start --count 1"

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import click
 
 from spoolq import api, instants, logs, spans, views
-from spoolq.cli import enqueue, render, times
+from spoolq.cli import enqueue, joboptions, render, times
 from spoolq.cli.enqueue import standstill
+from spoolq.cli.given import Source
 from spoolq.cli.output import Output
-from spoolq.cli.verbs import FAILED, INTERRUPTED, Refused, open_spool
+from spoolq.cli.verbs import FAILED, INTERRUPTED, Refused, Whole, open_spool, typed
 from spoolq.errors import InvalidJob, NotFound
 from spoolq.job import Entry, succeeded, went_wrong
 from spoolq.names import Name
@@ -42,28 +43,81 @@ def code_of(run: Entry) -> int:
 
 
 @click.command(cls=enqueue.Enqueuing)
-@enqueue.job_options("JSON | COMMAND [ARG]...")
-def run(**options: Any) -> None:
+@joboptions.job_options("JSON... | COMMAND [ARG]... | -")
+@click.option(
+    "-j",
+    "--jobs",
+    type=Whole(1, 10_000),
+    metavar="N",
+    help="Run N at a time, by a worker of their own.",
+)
+@click.option(
+    "--halt",
+    metavar="WHEN",
+    help="Cancel the rest after deaths: now,fail=1, soon,fail=10% (soon lets go on what runs).",
+)
+def run(jobs: Optional[int], halt: Optional[str], **options: Any) -> None:
     """Enqueue a job, follow its output, and exit with its code.
 
-    As enqueue, for one job. Ctrl+C lets go of it and leaves it running. The job is run by a worker,
-    which has to be there.
+    As enqueue. Of many jobs (from stdin, several JSON objects, or with -j) the output of each is
+    printed when it has ended, and the exit code is how many died, at most 101. Ctrl+C lets go of
+    them and leaves them running. They are run by a worker, which has to be there unless -j is
+    given.
 
     \b
     spoolq run make test
     spoolq run --timeout 10m './nightly.sh | tee report'
+    ls *.wav | sed 's/.*/flac "&"/' | spoolq run -j 4 --halt now,fail=1 -
     """
     ctx = click.get_current_context()
-    fields = enqueue.overriding(options)
-    sources = enqueue.sources_of(ctx, options["words"], options["like"])
-    if len(sources) > 1:
-        raise Refused("run follows one job", "spoolq enqueue takes several; then: spoolq wait")
+    fields = joboptions.overriding(options)
+    is_batch = jobs is not None or halt is not None or enqueue.reads_stdin(ctx, options["words"])
+    sources = None
+    if not enqueue.reads_stdin(ctx, options["words"]):
+        sources = enqueue.sources_of(ctx, options["words"], options["like"])
+        is_batch = is_batch or len(sources) > 1
+    if is_batch:
+        ctx.exit(_run_many(jobs, halt, fields, options, sources))
+    assert sources is not None
     spool = open_spool(create=True)
-    fields.update(enqueue.awaited(spool, options))
+    fields.update(joboptions.awaited(spool, options))
     layers = enqueue.layers_of(spool, fields, options["like"])
     (job_id,) = enqueue.publish(spool, layers, sources, options["if_queued"])
     render.say(f"job {job_id} in {render.escape(spool.path)}")
     ctx.exit(to_the_end(spool, job_id))
+
+
+def _run_many(
+    count: Optional[int],
+    halt: Optional[str],
+    fields: Dict[str, Any],
+    options: Dict[str, Any],
+    sources: Optional[Sequence[Source]],
+) -> int:
+    from spoolq.cli import together
+    from spoolq.cli.halting import Halt
+
+    if sources is None or len(sources) > 1:
+        enqueue.refuse_one_id(fields)
+    if "run_at" in fields:
+        raise Refused("many jobs are run now", "spoolq enqueue takes a time; then:  spoolq wait")
+    with typed("--halt"):
+        halts = None if halt is None else Halt.read(halt)
+    spool = open_spool(create=True)
+    fields.update(joboptions.awaited(spool, options))
+    layers = enqueue.layers_of(spool, fields, options["like"])
+    if "tags" not in fields:
+        layers.batch = together.new_tag()
+    tag = layers.batch or fields["tags"][0]
+    if sources is None:
+        ids = enqueue.publish_stdin(spool, layers, options["if_queued"])
+    else:
+        ids = enqueue.publish(spool, layers, sources, options["if_queued"])
+    if not ids:
+        return 0
+    number = "1 job" if len(ids) == 1 else f"{len(ids)} jobs"
+    render.say(f"{number} with the tag {render.escape(tag)} in {render.escape(spool.path)}")
+    return together.to_the_end(spool, together.Batch(ids, tag), count=count, halts=halts)
 
 
 def to_the_end(spool: api.Spool, job_id: str, *, attempt: Optional[int] = None) -> int:

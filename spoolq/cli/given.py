@@ -202,8 +202,11 @@ def _placed(error: InvalidJob, where: str, line: Optional[int]) -> InvalidJob:
 class Layers:
     """What is put under and over each job: --like, the options, and the surroundings.
 
-    `options` are the fields that were typed as options.
+    `options` are the fields that were typed as options, and `batch` is a tag that each job gets
+    besides its own.
     """
+
+    batch: Optional[str] = None
 
     def __init__(
         self, options: Dict[str, Any], settings: config.Settings, like: Optional[Job] = None
@@ -214,6 +217,7 @@ class Layers:
             for key, value in (like.fields if like else {}).items()
             if key not in _OF_ONE_RUN
         }
+        self._limits = settings.limits
         self._environment = _utf8_only(config.captured_environment(settings))
         self._here = ""  # until it is asked for
         self._told: Set[str] = set()
@@ -236,12 +240,27 @@ class Layers:
             cwd = job["cwd"] = self._where_we_are()
         elif isinstance(cwd, str) and cwd and not os.path.isabs(cwd):
             job["cwd"] = os.path.normpath(os.path.join(self._where_we_are(), cwd))
+        if self.batch is not None and isinstance(job.get("tags", []), list):
+            job["tags"] = [*job.get("tags", []), self.batch]
         self._warn_of_strangers(fields)
+        if self._limits:
+            self._warn_of_too_much(job.get("needs"))
         return {key: value for key, value in job.items() if key not in DERIVED}
 
     def _where_we_are(self) -> str:
         self._here = self._here or _here()
         return self._here
+
+    def _warn_of_too_much(self, needs: Any) -> None:
+        for name, amount in needs.items() if isinstance(needs, dict) else ():
+            limit = self._limits.get(name)
+            is_over = limit is not None and isinstance(amount, (int, float)) and amount > limit
+            if is_over and name not in self._told:
+                self._told.add(name)
+                render.warn(
+                    f"it needs {name}={amount:g}, and the limit is {limit}: it waits until that "
+                    "is raised"
+                )
 
     def _warn_of_strangers(self, fields: Dict[str, Any]) -> None:
         for key in fields:

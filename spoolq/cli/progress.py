@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, TypeVar
+from typing import Any, Iterator, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -44,9 +44,38 @@ def reading(items: Iterator[_T]) -> Iterator[Iterator[_T]]:
         yield counted()
 
 
+class Bar:
+    """A bar, with the rate and the time left."""
+
+    def __init__(self, progress: Progress, what: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(what, total=None, rate="", left="")
+        self._began = time.monotonic()
+        self._first = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that so many of all are done."""
+        # What had ended before says nothing of the rate.
+        self._first = done if self._first < 0 else self._first
+        seconds = time.monotonic() - self._began
+        rate = (done - self._first) / seconds if seconds > 1 else 0.0
+        told = f"{rate:.3g}/s" if rate else ""
+        left = f"{spans.length((total - done) / rate)} left" if rate and done < total else ""
+        self._progress.update(self._task, completed=done, total=total, rate=told, left=left)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Let the body write where the bar is."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
+
+
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar, the rate and the time left; the function that is given sets it."""
+def counting(what: str) -> Iterator[Bar]:
+    """Show a bar, which is to be told how many are done."""
     columns = (
         TextColumn(what),
         BarColumn(24),
@@ -55,17 +84,5 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
     )
-    began, first = time.monotonic(), -1
     with _progress(*columns) as progress:
-        task = progress.add_task(what, total=None, rate="", left="")
-
-        def set_to(done: int, total: int) -> None:
-            nonlocal first
-            first = done if first < 0 else first  # what had ended before says nothing of the rate
-            seconds = time.monotonic() - began
-            rate = (done - first) / seconds if seconds > 1 else 0.0
-            told = f"{rate:.3g}/s" if rate else ""
-            left = f"{spans.length((total - done) / rate)} left" if rate and done < total else ""
-            progress.update(task, completed=done, total=total, rate=told, left=left)
-
-        yield set_to
+        yield Bar(progress, what)

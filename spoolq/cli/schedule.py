@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 import click
 
 from spoolq import api, instants, names, schedules, scheduling, ticks
-from spoolq.cli import completing, enqueue, given, render, times
+from spoolq.cli import completing, enqueue, given, joboptions, render, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.many import each
 from spoolq.cli.render import STATE_STYLE
@@ -89,7 +89,7 @@ class _Adding(enqueue.Enqueuing):
 @schedule.command(cls=_Adding)
 @click.argument("called", metavar="NAME")
 @click.argument("cron")
-@enqueue.job_options("[--] COMMAND [ARG]... | JSON")
+@joboptions.job_options("[--] COMMAND [ARG]... | JSON")
 @click.option("--timezone", metavar="ZONE", help="As Europe/Berlin; else that of this machine.")
 @click.option(
     "--missed",
@@ -119,7 +119,7 @@ def add(
         if options[option] not in (None, False, (), "skip"):
             raise Refused(f"--{option.strip('_').replace('_', '-')} is not for schedules", why)
     spool = open_spool()
-    layers = enqueue.layers_of(spool, enqueue.overriding(options), options["like"])
+    layers = enqueue.layers_of(spool, joboptions.overriding(options), options["like"])
     fields: Dict[str, Any] = {
         "cron": cron,
         "timezone": timezone or ticks.local_zone(),

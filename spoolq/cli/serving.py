@@ -6,7 +6,7 @@ import gc
 import math
 import signal
 import time
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from spoolq import api, config, instants
 from spoolq.errors import BadInput, StorageFailed
@@ -24,6 +24,8 @@ def serve(
     as_json: bool = False,
     kind: str = "local",
     options: Optional[Mapping[str, str]] = None,
+    tags: Sequence[str] = (),
+    limit_command: Optional[str] = None,
 ) -> None:
     """Be a worker until stopped.
 
@@ -32,6 +34,8 @@ def serve(
         nice: the nice value of the commands; None: the worker's.
         kind: which executor.
         options: what it is told.
+        tags: only jobs with one of these; none: all.
+        limit_command: asked before each job whether it may start.
 
     Raises:
         StorageFailed: another host works here, and locks do not exclude between the two.
@@ -41,7 +45,7 @@ def serve(
         StorageFailed: tmp/ or a state is on another filesystem.
         WorkerLost: the worker's directory was removed; its runs have been ended.
     """
-    from spoolq import executors, lease, logs, neighbours, notify, trust
+    from spoolq import executors, lease, logs, neighbours, notify, roster, trust
     from spoolq.bell import Bell
     from spoolq.cli.beside import CHORES
     from spoolq.executors import choosing
@@ -49,6 +53,7 @@ def serve(
     from spoolq.heartbeat import Heartbeat
     from spoolq.layout import DIRECTORIES
     from spoolq.outcomes import PACE
+    from spoolq.permit import Permit
     from spoolq.scribe import Scribe
     from spoolq.watcher import Watcher
     from spoolq.worker import Worker
@@ -76,11 +81,13 @@ def serve(
                 hint="its engine has priorities of its own",
             )
         card["nice"] = nice
+    if tags:
+        card["tags"] = roster.told_tags(tags)
     if not here:
         card["executor"] = {"name": kind, **factory.identity(options)}
     shared = spool.dir.is_shared
     own = lease.Lease.start(spool.dir, card, renews=settings.lease if shared else 0)
-    scribe = executor = heartbeat = guard = working = None
+    scribe = executor = heartbeat = guard = working = permit = None
     try:
         if shared:
             heartbeat = Heartbeat(own, bell.ring)
@@ -95,6 +102,8 @@ def serve(
             options,
         )
 
+        variables = {**environment, "SPOOLQ_SPOOL": spool.path}
+        permit = Permit(limit_command, bell.wake, time.monotonic, variables, settings.shell)
         if heartbeat is not None:
             leaders = getattr(executor, "leaders", None)  # of runs on this machine
             guard = Guard(heartbeat, leaders, settings.lease, settings.grace, bell.wake)
@@ -118,8 +127,12 @@ def serve(
             pace=PACE,
             guard=guard or Unneeded(),
             chores=CHORES,
+            tags=tags,
+            permit=permit,
         )
         told = f"{executor.capacity()} at a time" if here else f"by {kind}"
+        if tags:
+            told += f", of those tagged {', '.join(tags)}"
         logs.logger.info("worker %s on %s: %s", own.name, spool.path, told)
         stops.go_to(working)
         tell(notify.READY)
@@ -131,6 +144,8 @@ def serve(
         if working is not None:
             working.close()  # what it starts must not begin with signals that are ignored
         stops.ignore()
+        if permit is not None:
+            permit.close()
         if scribe is not None:
             scribe.close()
         if executor is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import click
 
@@ -22,6 +22,7 @@ from spoolq.cli.verbs import (
     typed,
     working_directory,
 )
+from spoolq.text import shell_word
 
 # --- config ---------------------------------------------------------------------------------------
 
@@ -167,34 +168,62 @@ def _change(spool: api.Spool, change: Callable[[Dict[str, Any]], None]) -> None:
 # --- pause and resume -----------------------------------------------------------------------------
 
 
+_tag = click.option(
+    "--tag", "tags", multiple=True, metavar="TEXT", help="Only jobs with this tag; repeatable."
+)
+
+
 @click.command(cls=Verb)
-def pause() -> None:
+@_tag
+def pause(tags: Sequence[str]) -> None:
     """Let workers take nothing new; what runs goes on.
+
+    With --tag: nothing new that has this tag; all other jobs go on.
 
     \b
     spoolq pause
+    spoolq pause --tag night
     spoolq pause && spoolq worker list    # what still runs
     """
-    from spoolq import steering
+    from spoolq import pauses, steering
 
     spool = open_spool()
-    new = steering.pause(spool.dir)
-    render.say(f"{'paused' if new else 'paused already'}: {render.escape(spool.path)}")
+    for tag in tags:
+        new = pauses.pause(spool.dir, tag)
+        what = f"the tag {render.escape(tag)!r} in {render.escape(spool.path)}"
+        render.say(f"{'paused' if new else 'paused already'}: {what}")
+    if not tags:
+        new = steering.pause(spool.dir)
+        render.say(f"{'paused' if new else 'paused already'}: {render.escape(spool.path)}")
 
 
 @click.command(cls=Verb)
-def resume() -> None:
+@_tag
+def resume(tags: Sequence[str]) -> None:
     """Let workers go on.
+
+    With --tag: with jobs that have this tag.
 
     \b
     spoolq resume
+    spoolq resume --tag night
     spoolq resume --spool /srv/jobs
     """
-    from spoolq import steering
+    from spoolq import pauses, steering
 
     spool = open_spool()
+    for tag in tags:
+        was = pauses.resume(spool.dir, tag)
+        what = f"the tag {render.escape(tag)!r} in {render.escape(spool.path)}"
+        render.say(f"{'goes on' if was else 'was not paused'}: {what}")
+    if tags:
+        return
     was = steering.resume(spool.dir)
     render.say(f"{'goes on' if was else 'was not paused'}: {render.escape(spool.path)}")
+    left = pauses.paused_tags(spool.dir)
+    if left:
+        again = " ".join(f"--tag {render.escape(shell_word(tag))}" for tag in sorted(left))
+        render.say(f"tags are still paused; let them go on with:  spoolq resume {again}")
 
 
 # --- init -----------------------------------------------------------------------------------------

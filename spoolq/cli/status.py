@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequenc
 
 import click
 
-from spoolq import api, config, instants, names, roster, spans, views
+from spoolq import api, config, instants, names, pauses, roster, spans, views
 from spoolq.cli import render, tables, times
 from spoolq.cli.columns import Cell
 from spoolq.cli.verbs import Verb, given_spool, is_spool, open_spool, spool_path
@@ -101,6 +101,8 @@ def as_document(spool: api.Spool) -> Dict[str, Any]:
         "paused": views.is_paused(spool.dir),
         "schedules": schedules.number if schedules else 0,
         "next_tick": instants.to_rfc3339(schedules.next) if schedules and schedules.next else None,
+        "paused_tags": sorted(pauses.paused_tags(spool.dir)),
+        "limits": pauses.limits_in_use(spool.dir, spool.settings),
         "workers": [view.as_dict() for view in workers],
         "warnings": [*warnings(spool, workers), *(schedules.warnings if schedules else ())],
         "spool": spool.path,
@@ -141,13 +143,15 @@ def show(spool: api.Spool) -> None:
     if schedules:
         many = str(schedules.number).rjust(wide)
         render.line(f"  {'schedules'.ljust(10)}  {many}{_tick(schedules, now)}")
+    for what in pauses.standing(spool.dir, spool.settings):
+        render.line(render.escape(what))
     alive = [view for view in workers if view.alive]
     for view in alive:
         began = tables.started(view.card)
         up = spans.length((now - began).total_seconds()) if began else "?"
         name = Cell.styled(view.name, "bold")
         does = f"{tables.slots(view)} busy" if view.forwards_to is None else tables.errand(view)
-        render.line(Cell.joined("worker ", name, f": {does}, up {up}"))
+        render.line(Cell.joined("worker ", name, f": {does}{tables.tagged(view)}, up {up}"))
         for claim in view.running:
             render.line(f"  {tables.run_line(spool, claim)}")
     if not alive:

@@ -207,7 +207,33 @@ def what_next(spool: api.Spool, view: JobView, now: datetime) -> str:
     why = standstill(spool)
     if why:
         return f"{which}; {why}"
+    if view.job is not None:
+        from spoolq import pauses
+
+        for tag in pauses.paused_tags(spool.dir).intersection(view.job.fields.get("tags", ())):
+            return f"{which}, when its tag goes on:  spoolq resume --tag {_shell(tag)}"
+    short = _short_of(spool, view)
+    if short and wait <= 0:
+        return f"{which}, when there is what it needs: {escape(short)}"
     return f"{which}, as soon as a slot is free" if wait <= 0 else which
+
+
+def _short_of(spool: api.Spool, view: JobView) -> str:
+    """Return what a job needs that is not free just now."""
+    if not view.settings.limits or view.job is None:
+        return ""
+    from spoolq import tokens
+
+    limits = view.settings.limits
+    needs = tokens.needs_of(view.job, limits)
+    used = tokens.in_use(spool.dir, limits) if needs else {}
+    never = tokens.too_much(needs, limits)
+    lacks = (
+        f"{used[name]} of {limits[name]} {name} in use"
+        for name, amount in needs
+        if used[name] + amount > limits[name]
+    )
+    return "; ".join(never or lacks)
 
 
 def _after_this_run(spool: api.Spool, view: JobView) -> str:

@@ -59,10 +59,20 @@ def when(view: JobView, now: datetime) -> Cell:
         far = f", {view.progress.percent:.3g} %" if view.progress else ""
         return Cell.styled(f"for {spans.length((now - at).total_seconds())}{far}", "cyan")
     if view.state == "pending":
+        if view.settings.limits and _needs_too_much(view):
+            return Cell.styled("needs too much", "yellow")
         return Cell("due" if at <= now or view.name is None else times.until(at, now))
     if view.state == "failed" and view.name is not None:
         return Cell(f"retry {times.until(at, now)}")
     return Cell.styled(times.ago(at, now), "dim")
+
+
+def _needs_too_much(view: JobView) -> bool:
+    """Say whether a job needs more than there is, so that it waits until a limit is raised."""
+    from spoolq import tokens
+
+    limits = view.settings.limits
+    return view.job is not None and bool(tokens.too_much(tokens.needs_of(view.job, limits), limits))
 
 
 def took(entry: Entry) -> str:
@@ -192,7 +202,7 @@ def print_workers(spool: api.Spool, workers: Sequence[WorkerView]) -> None:
         runs += [run_line(spool, claim) for claim in view.running]
         if view.card.get("trouble"):
             runs.append(f"trouble: {render.escape(str(view.card['trouble']))}")
-        first, *others = runs or ["nothing"]
+        first, *others = runs or [f"nothing{tagged(view)}"]
         pid = render.escape(str(view.card.get("pid", "?")))
         busy, at = slots(view), started(view.card)
         if render.room() is None:
@@ -214,6 +224,12 @@ def slots(view: WorkerView) -> str:
     if view.forwards_to is not None:
         return _NOTHING
     return render.escape(f"{len(view.running)} of {view.card.get('count', '?')}")
+
+
+def tagged(view: WorkerView) -> str:
+    """Return which jobs alone a worker runs, if that is so."""
+    tags = render.escape(" or ".join(view.tags))
+    return f", only with tag {tags}" if tags else ""
 
 
 def errand(view: WorkerView) -> str:

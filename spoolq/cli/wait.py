@@ -70,7 +70,7 @@ def wait(
         waiting = _ForJobs(spool, with_tag(spool, tag, STATES))
     else:
         waiting = _ForAll(spool)
-    _until(spool, waiting, patience, halts)
+    _until(spool, waiting, patience, halts, tag)
     dead = waiting.dead()
     for job_id in dead[:20]:
         view = views.find(spool.dir, job_id)
@@ -172,7 +172,11 @@ class _ForAll:
 
 
 def _until(
-    spool: api.Spool, waiting: _Waiting, patience: Optional[float], halts: Optional[Halt]
+    spool: api.Spool,
+    waiting: _Waiting,
+    patience: Optional[float],
+    halts: Optional[Halt],
+    tag: Optional[str] = None,
 ) -> None:
     began = time.monotonic()
     told = False
@@ -199,7 +203,7 @@ def _until(
                 )
             if not told and now - began >= _QUIET:
                 told = True
-                why = standstill(spool)
+                why = standstill(spool, tag)
                 if why:
                     render.say(why)
             left = pause if patience is None else min(pause, max(began + patience - now, 0))

@@ -35,6 +35,14 @@ def worker() -> None:
     metavar="N",
     help="How many jobs run at a time (1; elsewhere what there is room for).",
 )
+@click.option(
+    "--tag", "tags", multiple=True, metavar="TEXT", help="Only jobs with this tag; repeatable."
+)
+@click.option(
+    "--limit-command",
+    metavar="COMMAND",
+    help="Asked before each job: exit code 0 lets it start, 1 lets it wait.",
+)
 @click.option("--drain", is_flag=True, help="Leave when nothing runs, is due or will be retried.")
 @click.option(
     "--stop-within",
@@ -71,6 +79,8 @@ def worker() -> None:
 )
 def start(
     count: Optional[int],
+    tags: Sequence[str],
+    limit_command: Optional[str],
     drain: bool,
     stop_within: Optional[str],
     nice: Optional[int],
@@ -89,15 +99,21 @@ def start(
     \b
     spoolq worker start --count 4 --nice 10
     spoolq worker start --drain      # do what there is, then leave
+    spoolq worker start --tag video --tag audio
+    spoolq worker start --limit-command 'test "$(df --output=pcent /tmp | tr -dc 0-9)" -lt 90'
     spoolq worker start --executor python --preload shop    # calls of Python, in warm processes
     """
     if preload:
         given = [*given, f"preload={','.join(preload)}"]
     with typed("--stop-within"):
         seconds = math.inf if stop_within is None else times.duration(stop_within)
+    if "" in tags:
+        raise Refused("--tag names no tag", "is a variable of the shell empty?")
     serving.serve(
         open_spool(create=True),
         count=count,
+        tags=tags,
+        limit_command=limit_command,
         drain=drain,
         stop_within=seconds,
         nice=nice,

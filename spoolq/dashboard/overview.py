@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Dict, List
 
-from spoolq import instants, schedules, views
+from spoolq import instants, pauses, schedules, views
 from spoolq.census import Ended
 from spoolq.dashboard import charts
 from spoolq.dashboard.look import Look, Running, runs_of
@@ -20,6 +20,7 @@ _AHEAD = 60.0  # seconds that the clock of a run may be ahead of ours, and still
 def overview(look: Look, span: charts.Span, now: float) -> Dict[str, object]:
     """Return what the template of the first page needs."""
     recent = look.recent()
+    settings, warnings = views.settings_of(look.spool.dir)
     waits = charts.spread(ended.waited for ended in recent if ended.waited is not None)
     took = charts.spread(
         max(run.finished_at - run.started_at, 0.0) for ended in recent for run in ended.runs[-1:]
@@ -44,6 +45,7 @@ def overview(look: Look, span: charts.Span, now: float) -> Dict[str, object]:
         "since": failed_at,
         "schedules": coming,
         "warnings": [*warnings, *coming.warnings],
+        "standing": pauses.standing(look.spool.dir, settings),
     }
 
 

@@ -6,12 +6,13 @@ import stat
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from spoolq import errands, instants, lease, names, roster, views
+from spoolq import errands, instants, lease, names, pauses, roster, views
 from spoolq.doctor.finding import Finding, note, problem
 from spoolq.doctor.patient import Patient
 from spoolq.errors import SpoolqError
 from spoolq.layout import PAUSED
 from spoolq.neighbours import DEAD, HELD, MISSING, OUT_OF_REACH, Neighbours
+from spoolq.text import shell_word
 
 _KNOWN = DEAD | {HELD, OUT_OF_REACH}
 LATE = 60.0  # seconds after which a job that is due should have run
@@ -128,6 +129,9 @@ def waiting(patient: Patient, crew: Crew) -> Iterator[Finding]:
     has_paused = patient.spool.root.has(PAUSED)
     if has_paused:
         yield say("paused", PAUSED, f"{jobs}, and workers take nothing new", "spoolq resume")
+    for tag in sorted(pauses.paused_tags(patient.spool)):
+        what = f"{jobs}, and workers take none with the tag {tag}"
+        yield note("paused", pauses.file_of(tag), what, f"spoolq resume --tag {shell_word(tag)}")
     if patient.dir("workers") is None:
         return
     if not crew.at_work():

@@ -23,6 +23,7 @@ from typing import (
     NamedTuple,
     Optional,
     Protocol,
+    Sequence,
     runtime_checkable,
 )
 
@@ -32,6 +33,7 @@ from spoolq.errors import Busy
 from spoolq.job import Job
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
+from spoolq.tokens import Token
 
 LOCAL = "local"
 _KIND = re.compile(r"[a-z][a-z0-9]{0,9}")
@@ -53,7 +55,8 @@ class NoRoom(NotNow):
 class Run(NamedTuple):
     """One attempt: the claim, the name under which the job waited, and what is to be done.
 
-    `slot` is the descriptor that holds the lock of the claim's slot; a local command inherits it.
+    `slot` is the descriptor that holds the lock of the claim's slot; a local command inherits it,
+    and the `tokens` that the job needs.
     `may_start` is to be asked right before the command starts, after whatever may hang on the
     spool: if it says no, another host may have the job by now, and NotNow is the answer.
     """
@@ -65,6 +68,7 @@ class Run(NamedTuple):
     slot: int
     settings: Settings
     may_start: Callable[[], bool] = lambda: True
+    tokens: Sequence[Token] = ()
 
 
 class Ended(NamedTuple):

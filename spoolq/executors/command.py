@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Dict, List, Optional, Tuple
 
-from spoolq import platform, wishes, workdirs
+from spoolq import platform, tokens, wishes, workdirs
 from spoolq.executors import Run
 from spoolq.processes import COOKIE
 
@@ -38,6 +38,7 @@ def variables(run: Run, spool_path: str) -> Dict[str, str]:
         COOKIE: str(claim),
         **wishes.variables(claim, spool_path),
         **more,
+        **({tokens.VARIABLE: " ".join(one.name for one in run.tokens)} if run.tokens else {}),
     }
 
 

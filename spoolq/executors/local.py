@@ -97,7 +97,7 @@ class LocalExecutor:
                 {**self._environment, **_encoded(command.variables(run, self._spool_path))},
                 stdin=self._null,
                 output=log,
-                inherit=run.slot,
+                inherit=(run.slot, *(token.descriptor for token in run.tokens)),
                 cwd=run.job.fields.get("cwd"),
             )
         except (OSError, ValueError) as error:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from functools import lru_cache
-from typing import Any, Dict, List, Mapping, Optional, Set
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
 
 from spoolq import callables, platform, processes
 from spoolq.errors import BadInput, SpoolqError
@@ -190,7 +190,7 @@ class Nursery:
         *,
         stdin: int,
         output: int,
-        inherit: int,
+        inherit: Sequence[int],
         cwd: Optional[str],
     ) -> spawning.Process:
         """Start a run, as `spawning.start` does; a call in a warm process where that can be.
@@ -205,7 +205,8 @@ class Nursery:
                 if self._inherited.get(name) != value
             }
             data = zygote.packed(changed)
-            if len(data) <= zygote.MOST and not any(map(_is_of_python, changed)):
+            fits = len(data) <= zygote.MOST and len(inherit) <= zygote.MOST_LOCKS
+            if fits and not any(map(_is_of_python, changed)):
                 run = self._begin(data, output, inherit)
                 if run is not None:
                     return run
@@ -262,7 +263,7 @@ class Nursery:
             )
         return False
 
-    def _begin(self, data: bytes, log: int, slot: int) -> Optional[_WarmRun]:
+    def _begin(self, data: bytes, log: int, locks: Sequence[int]) -> Optional[_WarmRun]:
         """Give a run to a process that waits for one; None where there is none."""
         self._fill()
         while self._idle:
@@ -276,7 +277,7 @@ class Nursery:
                 return None
             try:
                 if not warm.is_gone:
-                    zygote.send(warm.socket, data, (log, slot))
+                    zygote.send(warm.socket, data, (log, *locks))
                     warm.code = None
                     self._busy += 1
                     return _WarmRun(warm, self)

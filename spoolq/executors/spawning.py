@@ -17,7 +17,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Dict, Iterator, List, Optional, Protocol
+from typing import Any, Dict, Iterator, List, Optional, Protocol, Sequence
 
 from spoolq import platform
 
@@ -60,15 +60,15 @@ def start(
     *,
     stdin: int,
     output: int,
-    inherit: int,
+    inherit: Sequence[int],
     cwd: Optional[str],
 ) -> Process:
-    """Start a process in a session of its own; `inherit` keeps its number there.
+    """Start a process in a session of its own; each of `inherit` keeps its number there.
 
     Raises:
         OSError, ValueError: it cannot be started; `filename` is the directory if that is to blame.
     """
-    if _can_spawn() and min(stdin, output, inherit) > 2 and (cwd is None or _can_come_home()):
+    if _can_spawn() and min(stdin, output, *inherit) > 2 and (cwd is None or _can_come_home()):
         with _in_directory(cwd):
             return _Spawned(_spawn(words, environment, stdin, output, inherit))
     return subprocess.Popen(
@@ -185,7 +185,11 @@ _BY_DEFAULT = [getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasat
 
 
 def _spawn(
-    words: List[str], environment: Dict[Any, Any], stdin: int, output: int, inherit: int
+    words: List[str],
+    environment: Dict[Any, Any],
+    stdin: int,
+    output: int,
+    inherit: Sequence[int],
 ) -> int:
     program = words[0]
     paths = [program] if "/" in program else _candidates(program, environment)
@@ -193,7 +197,7 @@ def _spawn(
         (os.POSIX_SPAWN_DUP2, stdin, 0),
         (os.POSIX_SPAWN_DUP2, output, 1),
         (os.POSIX_SPAWN_DUP2, output, 2),
-        (os.POSIX_SPAWN_DUP2, inherit, inherit),
+        *((os.POSIX_SPAWN_DUP2, number, number) for number in inherit),
     ]
     refusal: Optional[OSError] = None
     for path in paths:

@@ -4,9 +4,9 @@
 
 The zygote imports the modules, then forks a child for each socket that comes in over its own. It
 makes no call itself and has one thread alone, so what it forks is whole. A child makes one call
-after another: each comes as a length, the variables of the run, and two descriptors (its log, and
-the lock of its slot, which the child holds as long as the run lives and no longer); its end goes
-back as `end CODE`. That a child has died, and how, is told by the zygote in its place, as
+after another: each comes as a length, the variables of the run, and descriptors (its log, and the
+locks of its slot and its tokens, which the child holds as long as the run lives and no longer); its
+end goes back as `end CODE`. That a child has died, and how, is told by the zygote in its place, as
 `died CODE UNREAD`, which also says whether a run was sent to it that it never took. Each line is on
 the child's own socket, so one order holds for all that is said of it.
 
@@ -30,6 +30,7 @@ from spoolq import call, config, platform
 
 HEADER = struct.Struct("!I")
 MOST = 32 * 1024  #: bytes of variables that a child is sent
+MOST_LOCKS = 64  #: descriptors of locks that a child is sent; the kernel takes 253
 _AT_ONCE = 65536
 _HANDLED = [
     getattr(signal, f"SIG{name}") for name in "HUP INT TERM ALRM CHLD USR1 USR2 PIPE".split()
@@ -163,16 +164,17 @@ class _Child:
             variables, descriptors = _next(self._own)
             if not descriptors:
                 os._exit(0)  # the worker has gone
-            code = self._make(variables, *descriptors)
+            log, *held = descriptors
+            code = self._make(variables, log)
             if not left or not self._is_as_it_was():
                 self._leave(code)
             try:
-                self._come_home(descriptors)
+                self._come_home(held)
                 self._own.sendall(b"end %d\n" % code)
             except OSError:  # the call has closed what was not its own, or the worker has gone
                 os._exit(code)
 
-    def _make(self, variables: Dict[bytes, bytes], log: int, slot: int) -> int:
+    def _make(self, variables: Dict[bytes, bytes], log: int) -> int:
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
@@ -183,8 +185,8 @@ class _Child:
             os._exit(code)  # a process that the call has forked, and that has come back here
         return code
 
-    def _come_home(self, descriptors: Tuple[int, int]) -> None:
-        """Undo what belonged to the run; the slot's lock last, and before its end is told."""
+    def _come_home(self, held: List[int]) -> None:
+        """Undo what belonged to the run; its locks last, and before its end is told."""
         os.fchdir(self._directory)
         os.umask(self._mask)
         now = dict(os.environb)
@@ -195,7 +197,8 @@ class _Child:
                 os.environb[name] = value
         os.dup2(self._null, 1)
         os.dup2(self._null, 2)
-        os.close(descriptors[1])
+        for descriptor in held:
+            os.close(descriptor)
 
     def _is_as_it_was(self) -> bool:
         """Say whether the call has left nothing behind that would be part of the next one.
@@ -270,7 +273,7 @@ def packed(variables: Dict[bytes, bytes]) -> bytes:
 
 def _next(own: socket.socket) -> Tuple[Dict[bytes, bytes], Any]:
     """Return the variables and the descriptors of the next run; no descriptors: there is none."""
-    data, descriptors = receive(own, HEADER.size + MOST, 2)
+    data, descriptors = receive(own, HEADER.size + MOST, 1 + MOST_LOCKS)
     if len(descriptors) < 2:
         return {}, ()
     while len(data) < HEADER.size or len(data) < HEADER.size + HEADER.unpack_from(data)[0]:

@@ -200,9 +200,7 @@ def test_logs_f_is_not_one_document(spoolq):
     spoolq("logs", "-f", "--json", code=2)
 
 
-def test_run_takes_one_job(spoolq, spool):
-    spoolq("run", '{"command": "a"}', '{"command": "b"}', code=2)
-    spoolq("run", "-", code=2, stdin=b"true\n")
+def test_options_of_run_come_before_the_command(spoolq, spool):
     done = spoolq("run", "sleep 5", "--priority", "9", code=2)
     assert "hint: spoolq run --priority 9 'sleep 5'" in done.err
     assert entries(spool, "pending") == []

@@ -78,8 +78,7 @@ TABLE = [
     ("enqueue - x", 2, "- reads jobs from stdin and stands alone"),
     ("enqueue --stream true", 2, "spoolq enqueue --stream -"),
     ("run", 2, "spoolq run 'echo hello'"),
-    ("run -", 2, "run follows one job"),
-    (["run", '{"command": "a"}', '{"command": "b"}'], 2, "run follows one job"),
+    ("run - x", 2, "- reads jobs from stdin and stands alone"),
     # one job, and several
     ("list --state bogus", 2, "the states are pending, processing"),
     ("list --state pendng", 2, "did you mean 'pending'?"),

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from spoolq import instants, scheduling, steering
+from spoolq import instants, pauses, scheduling, steering
 from tests import given
 from tests.conftest import wait_until
 from tests.dashboard.conftest import elements, text_of
@@ -338,6 +338,15 @@ def test_a_pipe_in_the_place_of_a_log_holds_nobody_up(visitor, spool):
 @pytest.mark.parametrize("path", ["/", "/jobs", "/jobs/dead", "/workers", "/settings"])
 def test_an_empty_spool_has_pages(visitor, path):
     allowed(visitor.page(path))
+
+
+def test_the_overview_tells_which_tags_are_paused_and_what_is_in_use(visitor, spool):
+    assert "limits:" not in visitor.page("/")
+    spool.write_config(b'{"limits": {"gpu": 2}}')
+    pauses.pause(spool, "<b>night")
+    page = visitor.page("/")
+    assert "limits: gpu 0/2" in page
+    assert "paused tags: &lt;b&gt;night" in page
 
 
 def test_the_overview_counts_and_says_what_to_do(visitor, spool, clock):

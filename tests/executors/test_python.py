@@ -13,6 +13,7 @@ from spoolq import Spool, callables, instants, lease, names, platform
 from spoolq.errors import BadInput
 from spoolq.executors import Context, python
 from spoolq.job import INTERRUPTED
+from spoolq.tokens import Tokens
 from tests.conftest import REPOSITORY, wait_until
 from tests.executors.test_local import Bench
 from tests.leftovers import is_alive
@@ -192,6 +193,20 @@ def test_each_run_has_its_own_log(shop):
 
 def test_a_run_that_prints_nothing_leaves_no_log(shop):
     assert shop.log(shop.end_of("litter").run) is None
+
+
+def test_a_call_holds_the_tokens_of_its_run_and_the_next_one_does_not(shop, spool):
+    tokens = Tokens(spool).take((("gpu", 2),), {"gpu": 2})
+    run = shop.run("descriptors")._replace(tokens=tokens)
+    shop.submit(run)
+    assert shop.await_end(run).exit_code == 0
+    assert shop.log(run).count("/limits/gpu.") == 2
+    told = shop.run("variable", "SPOOLQ_TOKENS")._replace(tokens=tokens)
+    shop.submit(told)
+    shop.await_end(told)
+    assert shop.log(told) == "gpu.0 gpu.1\n"
+    assert "/limits/gpu" not in shop.told("descriptors")
+    assert shop.pid()
 
 
 def test_each_run_has_its_own_variables(shop):

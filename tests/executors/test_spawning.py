@@ -31,7 +31,7 @@ def start(tmp_path):
         output = os.open(str(tmp_path / "output"), os.O_CREAT | os.O_TRUNC | os.O_RDWR)
         try:
             process = spawning.start(
-                words, environment, stdin=null, output=output, inherit=lock, cwd=cwd
+                words, environment, stdin=null, output=output, inherit=[lock], cwd=cwd
             )
             code = process.wait()
             assert process.poll() == code
@@ -137,7 +137,7 @@ def test_two_threads_may_wait_for_one_process(start, tmp_path):
     reading, writing = os.pipe()
     words = ["sh", "-c", f"read x < /proc/{os.getpid()}/fd/{reading}; exit 5"]
     process = spawning.start(
-        words, dict(os.environb), stdin=null, output=null, inherit=lock, cwd=None
+        words, dict(os.environb), stdin=null, output=null, inherit=[lock], cwd=None
     )
     codes = []
     waits = threading.Thread(target=lambda: codes.append(process.wait()))

@@ -25,7 +25,7 @@ from typing import (
     Tuple,
 )
 
-from spoolq import api, instants, logs, names, schedules, views, wishes
+from spoolq import api, instants, logs, names, pauses, schedules, views, wishes
 from spoolq.census import ENDED, Census
 from spoolq.cli import output, tables, times
 from spoolq.cli.watch.scene import KINDS, Crew, Detail, Rate, Row, Scene, Section
@@ -78,6 +78,7 @@ class Board:
         self._paused = False
         self._schedules = schedules.Summary()
         self._glance = Glance(lambda: spool.dir.root.stat(schedules.PLACE), monotonic)
+        self._standing: List[str] = []
         self.workers: List[WorkerView] = []
 
     def look(self) -> None:
@@ -97,6 +98,13 @@ class Board:
         self._look_at_schedules()
         self._warnings = [*self._look_at_workers(), *self._schedules.warnings]
         self._paused = views.is_paused(self.spool.dir)
+        self._standing = self._look_at_standing()
+
+    def _look_at_standing(self) -> List[str]:
+        try:
+            return pauses.standing(self.spool.dir, views.settings_of(self.spool.dir)[0])
+        except OSError:
+            return []
 
     def scene(self, sought: str = "") -> Scene:
         """Return what the last look saw, as it is to be shown now."""
@@ -115,6 +123,7 @@ class Board:
             self._old,
             sought,
             self._coming(),
+            tuple(self._standing),
         )
 
     def wait(self) -> float:

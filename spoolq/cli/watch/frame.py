@@ -141,6 +141,8 @@ def _warnings(scene: Scene, columns: int, height: Optional[int]) -> List[Line]:
     found = [*scene.warnings]
     most = len(found) if height is None else min(_MOST_WARNINGS, max((height - 6) // 4, 1))
     lines = [line(columns, [Span(f"! {safe(text)}", "yellow")]) for text in found[:most]]
+    if scene.standing:
+        lines.append(line(columns, [Span(safe("   ".join(scene.standing)), "dim")]))
     if scene.sought:
         words = [Span("filter: ", "dim"), Span(safe(scene.sought), "bold")]
         lines.append(line(columns, [*words, Span("  (Esc ends it)", "dim")] if height else words))

@@ -97,7 +97,10 @@ class Rate(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """All of it; `old` are the states whose number is some seconds old, `sought` is the filter."""
+    """All of it; `old` are the states whose number is some seconds old, `sought` is the filter.
+
+    `standing` tells which tags are paused, and of the limits how much is in use.
+    """
 
     path: str
     counts: Mapping[str, int]
@@ -111,6 +114,7 @@ class Scene(NamedTuple):
     old: FrozenSet[str] = frozenset()
     sought: str = ""
     coming: str = ""  # which schedule comes next, and when
+    standing: Tuple[str, ...] = ()
 
     @property
     def rows(self) -> Sequence[Row]:

@@ -6,10 +6,11 @@ import time
 
 import pytest
 
-from spoolq import api, instants, lease, roster, scheduling, views
+from spoolq import api, instants, lease, pauses, roster, scheduling, views
 from spoolq.cli.watch import board as module
 from spoolq.cli.watch.board import Board
 from spoolq.cli.watch.scene import KINDS, Crew
+from spoolq.tokens import Tokens
 from tests import given
 
 
@@ -110,6 +111,17 @@ def test_drops_are_seen_however_many_jobs_wait(spool, clock, board, monkeypatch)
     given.write(spool, "pending", "report.json", "{}")
     assert seen(board) == {"next": ["report.json", "j0", "j1"]}
     assert seen(board, "report") == {"next": ["report.json"]}
+
+
+def test_what_is_paused_and_in_use_is_told(spool, board):
+    board.look()
+    assert board.scene().standing == ()
+    spool.write_config(b'{"limits": {"gpu": 2}}')
+    held = Tokens(spool).take((("gpu", 1),), {"gpu": 2})
+    pauses.pause(spool, "night")
+    board.look()
+    assert board.scene().standing == ("paused tags: night", "limits: gpu 1/2")
+    assert held
 
 
 def test_what_is_counted_has_a_row_in_every_state(spool, board):

@@ -107,6 +107,15 @@ def test_what_is_wrong_is_at_the_top():
     assert "no jobs 3" in found
 
 
+def test_what_is_paused_and_in_use_has_a_line_where_there_is_any():
+    told = ("paused tags: night\x1b[2J", "limits: gpu 1/1")
+    found = text(drawn(scene(SEVEN, standing=told)))
+    assert "limits: gpu 1/1" in found
+    assert "paused tags: night" in found
+    assert "\x1b" not in found
+    assert "limits" not in text(drawn(scene(SEVEN)))
+
+
 def test_of_a_job_that_has_gone_since_the_look_it_is_said():
     given = scene(SEVEN)._replace(detail=lambda row: Detail())
     assert text(drawn(given)).count("has moved on") == sum(SEVEN)

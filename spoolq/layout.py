@@ -313,9 +313,12 @@ class Layout:
         """Open anew what was removed and made again meanwhile; return the names of those.
 
         Raises:
-            OSError: one is missing.
+            OSError: one is missing that every spool has.
         """
         replaced = []
+        for name in [name for name in self._dirs if name not in DIRECTORIES]:
+            if not self.root.has(name):
+                self._dirs.pop(name).close()
         for name, held in self._dirs.items():
             if held.fd >= 0 and not os.path.samestat(self.root.stat(name), self._held[name]):
                 fresh = self.root.sub(name)

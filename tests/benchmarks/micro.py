@@ -16,7 +16,7 @@ def start_of_a_process(place, rounds):
     """Microseconds for which starting a command holds up who starts it: our way, and Popen."""
     descriptor = os.open(os.path.join(place, "lock"), os.O_CREAT | os.O_RDWR)
     null = os.open(os.devnull, os.O_RDWR)
-    how = {"stdin": null, "output": null, "inherit": descriptor, "cwd": place}
+    how = {"stdin": null, "output": null, "inherit": (descriptor,), "cwd": place}
     variables = dict(os.environb)
     can_spawn = spawning._can_spawn
     taken = {"ours": [], "Popen": []}

@@ -1,4 +1,4 @@
-"""The table of features: each cell is well said, was tried as it stands, and is what the docs say."""
+"""The table of features: each cell is well said, was tried as it stands, and is in the docs."""
 
 import re
 import sys

@@ -153,7 +153,7 @@ def test_a_job_that_moves_meanwhile_is_exported_once(spool, run_cli, clock, monk
         tally = moving._Tally()
         sink = io.BytesIO()
         for state, filename in moving._all(opened, ()):
-            moving._print(opened, state, filename, None, sink, tally)
+            moving._print(opened, state, filename, None, sink, tally, {})
     assert (tally.exported, tally.twice) == (1, 1)
     assert sink.getvalue().count(str(name).encode()) == 1
 

@@ -208,6 +208,22 @@ def out_of_turn(snapshot: Snapshot) -> List[str]:
     return wrong
 
 
+def side_by_side(snapshot: Snapshot) -> List[str]:
+    """Say which jobs of one key began before the one before had ended for good."""
+    wrong = []
+    runs: Dict[str, List[Tuple[str, str, str]]] = {}
+    for job in snapshot.jobs.values():
+        if "key" in job.fields and job.history:
+            began, ended = job.history[0]["started_at"], job.history[-1]["finished_at"]
+            runs.setdefault(job.fields["key"], []).append((_digits(began), _digits(ended), job.id))
+    for key in runs.values():
+        key.sort()
+        for (_, ended, one), (began, _, other) in zip(key, key[1:]):
+            if began < ended:
+                wrong.append(f"{one} and {other} have one key, and ran beside one another")
+    return wrong
+
+
 def keyless(path: str, snapshot: Snapshot) -> List[str]:
     """Say which jobs that wait or run have a key that is not theirs."""
     wrong = []

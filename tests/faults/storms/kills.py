@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import List, Optional, Set
+from typing import Any, Dict, Iterator, List, Optional, Set
 
 from .. import bounds, checker
 from ..cases import Bench, Case
@@ -81,8 +81,11 @@ class Storm:
     def _produce(self) -> None:
         self.batches += 1
         lines = os.path.join(self.place.top, f"lines.{self.batches}")
+        command = body(f"sleep 0.0{self.chance.randrange(1, 9)}; ")
         with open(lines, "w", encoding="ascii") as file:
-            file.write((body(f"sleep 0.0{self.chance.randrange(1, 9)}; ") + "\n") * 12)
+            file.write((command + "\n") * 6)
+            for job in (*_chain(self.batches, command), *_keyed(self.chance, command)):
+                file.write(json.dumps(job) + "\n")
         how = ["--stream"] if self.chance.random() < 0.5 else []
         with open(lines, "rb") as stdin, open(self._told(self.batches), "wb") as told:
             self.producers.append(
@@ -114,6 +117,19 @@ class Storm:
         return ids
 
 
+def _chain(batch: int, command: str) -> Iterator[Dict[str, Any]]:
+    """Yield jobs that wait for one another."""
+    for number in range(4):
+        after = {"after": [f"chain{batch}-{number - 1}"]} if number else {}
+        yield {"id": f"chain{batch}-{number}", "command": command, **after, "priority": 5 + number}
+
+
+def _keyed(chance: random.Random, command: str) -> Iterator[Dict[str, Any]]:
+    """Yield jobs of which others may be queued already."""
+    for _ in range(3):
+        yield {"command": command, "key": f"key{chance.randrange(3)}"}
+
+
 def calm(place: Place, seconds: float = 120.0) -> str:
     """Let one worker do all that is left; return what went wrong."""
     age(os.path.join(place.spool, "tmp"))
@@ -143,6 +159,8 @@ def judge(bench: Bench, ids: Set[str], dropped: Set[str] = frozenset()) -> check
         bench.check(
             names.count(name) == 1, f"{name} was dropped, and is there {names.count(name)}x"
         )
+    wrong = checker.out_of_turn(found) + checker.side_by_side(found)
+    bench.check(not wrong, "; ".join(wrong[:5]))
     for job in found.jobs.values():
         notes = place.noted(job.id)
         bench.check(job.state != "completed" or "end" in notes, f"{job.id} completed unrun")
@@ -263,6 +281,35 @@ def _keep_something_of_each_job(bench: Bench) -> None:
     judge(bench, ids)
 
 
+_HEEDLESS = """
+from spoolq import admission
+admission.Gate.name = lambda self, name: name
+"""
+
+
+def _wait_for_nobody(bench: Bench) -> None:
+    bench.place = bench.place.spoiled(_HEEDLESS)
+    bench.place.make()
+    ids = set(bench.place.enqueue([json.dumps(job) for job in _chain(1, body("sleep 0.1; "))]))
+    bench.check(not calm(bench.place), "")
+    judge(bench, ids)
+
+
+_KEYLESS = """
+from spoolq import keys
+keys.holder = lambda spool, key: None
+"""
+
+
+def _ask_for_no_key(bench: Bench) -> None:
+    bench.place = bench.place.spoiled(_KEYLESS)
+    bench.place.make()
+    keyed = [{"command": body("sleep 0.1; "), "key": "k"}]
+    ids = {job_id for _ in range(6) for job_id in bench.place.enqueue(map(json.dumps, keyed))}
+    bench.check(not calm(bench.place), "")
+    judge(bench, ids)
+
+
 def _lie_of_a_job(bench: Bench) -> None:
     bench.place.make()
     ids = set(bench.place.enqueue([body()]))
@@ -284,5 +331,7 @@ CASES = [
         _keep_something_of_each_job,
         expects="^a worker took [0-9]+ KiB of memory",
     ),
+    Case("jobs wait for nobody", _wait_for_nobody, expects="began before chain1-[0-9] had ended"),
+    Case("nobody is asked for a key", _ask_for_no_key, expects="have one key, and ran beside"),
     Case("an id is told that was never given", _lie_of_a_job, expects="^never-enqueued is lost$"),
 ]

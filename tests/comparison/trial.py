@@ -24,6 +24,8 @@ from tests.comparison.cells import Cell, Tool
 BOUND = 60.0
 #: Trials type in here, whatever it is called in truth.
 PLACE = "/tmp/trial"
+#: Where the Python that runs this is, likewise.
+VENV = "/tmp/venv/bin"
 _MARK = "SPOOLQ_COMPARISON"
 #: What trials may call besides; docs/features.md says what these do.
 _HELPERS = f"""
@@ -80,7 +82,8 @@ def attempt(tool: Tool, cell: Cell) -> Outcome:
         before = f"{{\n:\n{tool.before}\n}} >before.log 2>&1\n"
         printed = _type(f"{_HELPERS}{before}{cell.run}\n", where, environment, cell.takes or BOUND)
     missing = [pattern for pattern in cell.shows if not re.search(pattern, printed, re.M)]
-    return Outcome(printed.replace(where, PLACE), missing)
+    printed = printed.replace(where, PLACE).replace(os.path.dirname(sys.executable), VENV)
+    return Outcome(printed, missing)
 
 
 @contextlib.contextmanager

@@ -31,6 +31,11 @@ def keep_drawings(app, what, name, obj, options, lines):
             lines[index:index] = ["::", ""]
 
 
+def keep_stars(app, ctx, lines):
+    """Show the stars of a cron line and of a pattern as they are typed; no help has emphasis."""
+    lines[:] = [line.replace("*", r"\*") for line in lines]
+
+
 def tell_spool_once(app, ctx, lines):
     """Leave out --spool, which every verb takes, except at the top."""
     if ctx.parent is None:
@@ -48,5 +53,6 @@ def drop_arguments(app, ctx, lines):
 
 def setup(app):
     app.connect("autodoc-process-docstring", keep_drawings)
+    app.connect("sphinx-click-process-description", keep_stars)
     app.connect("sphinx-click-process-options", tell_spool_once)
     app.connect("sphinx-click-process-arguments", drop_arguments)

@@ -24,8 +24,8 @@ _HASTY = """
 from datetime import datetime, timezone
 from spoolq import agenda
 _init = agenda.Agenda.__init__
-def hasty(self, spool, intake, clock, monotonic):
-    _init(self, spool, intake, lambda: datetime(9999, 1, 1, tzinfo=timezone.utc), monotonic)
+def hasty(self, spool, intake, clock, *rest):
+    _init(self, spool, intake, lambda: datetime(9999, 1, 1, tzinfo=timezone.utc), *rest)
 agenda.Agenda.__init__ = hasty
 """
 

@@ -105,6 +105,27 @@ class Gate:
             self._keys.pop(one.job.fields.get("key", ""), None)
             raise
 
+    def replace(self, one: Asked, taken: KeyTaken) -> None:
+        """Let a job in as it is to be once the one that has its key is cancelled.
+
+        Raises:
+            InvalidJob: its key is that of another job of the batch, or it waits for the success of
+                the one that is to be cancelled for it.
+        """
+        self.refuse_twice(taken)
+        if Wait(one.name.id, True, taken.job_id) in dependencies.of(one.job, one.name.id):
+            raise InvalidJob(f"it waits for {taken.job_id}, which it replaces", path=("after",))
+        self._keys[one.job.fields["key"]] = one.name.id
+        self._waits[one.name.id] = []
+
+    def refuse_circles(self) -> None:
+        """Refuse jobs that were let in and wait for each other.
+
+        Raises:
+            InvalidJob: two or more do.
+        """
+        dependencies.refuse_circles([wait for some in self._waits.values() for wait in some])
+
     def make(self, durability: str) -> None:
         """Make the keys and the waits of those that were let in, durably.
 
@@ -114,8 +135,8 @@ class Gate:
         Raises:
             InvalidJob: they wait for each other in a circle.
         """
+        self.refuse_circles()
         waits = [wait for some in self._waits.values() for wait in some]
-        dependencies.refuse_circles(waits)
         if self._keys:
             keys.take(self._spool, self._keys, durability)
         if waits:
@@ -206,23 +227,35 @@ def publish_held(
     durability: str,
     if_queued: str,
 ) -> Dict[str, str]:
-    """As `publish`, by who holds the lock; a KeyTaken that is to be replaced is raised."""
+    """As `publish`, by who holds the lock.
+
+    A KeyTaken that is to be replaced is raised once nothing else is wrong with any of the jobs: for
+    one that is refused no other is to be cancelled.
+    """
     asked = [Asked(name, decided[name]) for name in files if name in decided]
     gate = Gate(spool, asked)
     skipped: Dict[str, str] = {}
+    replaced: List[KeyTaken] = []
     one = asked[0]
     try:
         for one in asked:
             try:
                 gate.judge(one)
             except KeyTaken as error:
-                if if_queued != "skip":
+                if if_queued == "skip":
+                    skipped[one.name.id] = error.job_id
+                elif if_queued == "replace" and error.state != "processing":
+                    gate.replace(one, error)
+                    replaced.append(error)
+                else:
                     gate.refuse_twice(error)
                     raise
-                skipped[one.name.id] = error.job_id
         for one in asked:
             if one.name.id not in skipped:
                 gate.judge_waits(one)
+        if replaced:
+            gate.refuse_circles()
+            raise replaced[0]
         gate.make(durability)
     except (InvalidJob, IdTaken, KeyTaken) as error:
         error.index = [*files].index(one.name)

@@ -32,6 +32,7 @@ class Releasing(Chore):
         self._spool = beside.spool
         self._beside = beside
         self._waits: Dict[str, Set[Wait]] = {}  # by what is waited for, as of the last look
+        self._names: Dict[str, Name] = {}  # of all that is held in pending/, as of the last look
         self._glances = [
             Glance(beside.spool.dir(place).stat, beside.monotonic)
             for place in (dependencies.PLACE, *_ENDED)
@@ -74,7 +75,7 @@ class Releasing(Chore):
         """Look at all that waits, and at all that it waits for."""
         # RACE: a job's files are made before it is published. Who looks at the jobs first, and at
         # the files then, sees all of them (test_a_job_whose_files_are_being_made_is_not_let_go).
-        waiting = {
+        waiting = self._names = {
             name.id: name
             for name in map(names.parse, self._spool.dir("pending").scan())
             if name is not None and names.is_held(name.stamp)
@@ -93,7 +94,8 @@ class Releasing(Chore):
         with_files = {wait.job for wait in waits}
         for name in waiting.values():
             if name.stamp == names.AFTER and name.id not in with_files:
-                found = self._let_go(name.id, settings) or found
+                view = self._waiting(name.id, settings)
+                found = (view is not None and self._let_go(view)) or found
         missing = {other for other in self._waits if other not in places}
         unclaimed = {wait for wait in waits if wait.job not in waiting}
         if missing or unclaimed:
@@ -126,23 +128,29 @@ class Releasing(Chore):
         while ended:
             other, state = ended.pop()
             for wait in sorted(self._waits.pop(other, ())):
-                if state == "completed" or not wait.success:
+                view = self._waiting(wait.job, settings)
+                if view is None:
+                    # RACE: it may be on its way into pending/, or being changed: without its files
+                    # nothing would tell that it is to be let go when it has come there
+                    # (test_what_comes_about_before_a_job_is_in_pending_lets_it_go_then).
+                    self._look_again()
+                elif state == "completed" or not wait.success or view.job is None:
+                    # What is no job any more is let go as well: who claims it says what is wrong.
                     # CRASH: a job that has no files left is let go by the next look
                     # (test_who_dies_between_the_last_file_and_the_job_leaves_it_to_others).
                     dependencies.end(self._spool, wait)
-                    found = self._let_go(wait.job, settings) or found
-                elif self._end(wait, state, settings):
+                    found = self._let_go(view) or found
+                elif self._end(wait, view, state):
                     ended.append((wait.job, "dead"))
         return found
 
-    def _let_go(self, job_id: str, settings: Settings) -> bool:
+    def _let_go(self, view: JobView) -> bool:
         """Let a job fall due if it waits for nothing any more."""
-        view = self._waiting(job_id, settings)
-        if view is None or view.name is None or view.name.stamp != names.AFTER:
+        if view.name is None or view.name.stamp != names.AFTER:
             return False  # held by a person besides, or let go by another worker
         if view.job is not None:
             place = self._spool.dir(dependencies.PLACE)
-            if any(place.has(str(wait)) for wait in dependencies.of(view.job, job_id)):
+            if any(place.has(str(wait)) for wait in dependencies.of(view.job, view.id)):
                 return False
         due = instants.to_stamp(self._beside.clock())
         if view.job is not None and view.job.run_at is not None:
@@ -150,16 +158,15 @@ class Releasing(Chore):
         name = view.name
         return self._spool.requeue("pending", view.filename, name, due, name.attempt) is not None
 
-    def _end(self, wait: Wait, state: str, settings: Settings) -> bool:
+    def _end(self, wait: Wait, view: JobView, state: str) -> bool:
         """End a job that waits for the success of one that has none."""
-        view = self._waiting(wait.job, settings)
         what = "is dead" if state == "dead" else "is gone"
         error = f"{wait.other}, which it waited for, {what}"
         facts = {"error": error, "waited_for": wait.other}
         own, clock = self._beside.own, self._beside.clock
-        # RACE: it may be on its way into pending/, or being changed: then its files have to stay,
-        # or it would be let go (test_the_files_of_a_job_that_could_not_be_ended_stay).
-        if view is None or not control.end_waiting(self._spool, own, view, facts, clock):
+        # RACE: it may be changed just now: then its files have to stay, or it would be let go
+        # (test_the_files_of_a_job_that_could_not_be_ended_stay).
+        if not control.end_waiting(self._spool, own, view, facts, clock):
             self._look_again()
             return False
         logger.warning("%s dead: %s", wait.job, error)
@@ -170,13 +177,14 @@ class Releasing(Chore):
         return True
 
     def _waiting(self, job_id: str, settings: Settings) -> Optional[JobView]:
-        """Return a job that is held in pending/, or None."""
+        """Return a job that is held in pending/, or None where it is not known by which name.
+
+        No look through the spool is worth it: the next one finds it.
+        """
         pending = self._spool.dir("pending")
-        for priority in (5, *range(10)):  # as it was published, mostly: that saves a long look
-            name = Name(names.AFTER, priority, 0, job_id)
+        known = self._names.get(job_id)
+        guesses = (Name(names.AFTER, priority, 0, job_id) for priority in (5, *range(10)))
+        for name in (*([known] if known else []), *guesses):
             if pending.has(str(name)):
                 return views.look(self._spool, "pending", str(name), settings)
-        state, filename = self._spool.locate([job_id]).get(job_id, ("", ""))
-        if state != "pending" or not names.is_held(filename):
-            return None
-        return views.look(self._spool, state, filename, settings)
+        return None

@@ -358,6 +358,64 @@ def test_the_files_of_a_job_that_could_not_be_ended_stay(spool, api, clock, rele
     own.leave()
 
 
+@pytest.mark.parametrize("where", ["on its way", "being changed"])
+def test_what_comes_about_before_a_job_is_in_pending_lets_it_go_then(
+    spool, api, clock, releasing, where
+):
+    """However long that takes: nothing else need ever change in the spool after it."""
+    api.enqueue("true", id="a")
+    api.enqueue("true", id="c", after=["a"])
+    view = views.find(spool, "c")
+    own = lease.Lease.start(spool, {"count": 0})
+    if where == "being changed":
+        claim = spool.claim_to_change("pending", view.filename, view.name, own.name)
+        aside = os.path.join(spool.path, "processing", str(claim))
+    else:
+        aside = os.path.join(spool.path, "tmp", "c.json")
+        os.rename(view.path, aside)
+    end(spool, clock, "a")
+    with admission.held(spool):
+        for _ in range(3):
+            clock.advance(60)
+            releasing.look(SETTINGS)
+        os.rename(aside, view.path)
+    clock.advance(60)
+    releasing.look(SETTINGS)
+    assert (state(spool, "c"), open_files(spool)) == ("pending", [])
+    own.leave()
+
+
+def test_one_that_is_no_job_any_more_keeps_no_other_waiting(spool, api, clock, releasing):
+    """It is let go, and whoever claims it says what is wrong with it."""
+    api.enqueue("true", id="a")
+    for job_id in "bcd":
+        api.enqueue("true", id=job_id, after=["a"])
+    with open(views.find(spool, "c").path, "w") as file:
+        file.write('{"command": ')
+    end(spool, clock, "a", "dead")
+    releasing.look(SETTINGS)
+    assert [state(spool, job_id) for job_id in "bcd"] == ["dead", "pending", "dead"]
+    assert open_files(spool) == []
+
+
+def test_what_is_held_is_found_without_a_look_through_the_spool_for_each(
+    spool, api, clock, releasing, monkeypatch
+):
+    api.enqueue("true", id="a")
+    held = [f"h{number}" for number in range(20)]
+    for job_id in held:
+        api.enqueue("true", id=job_id, after=["a"])
+        changing.hold(spool, job_id)
+    end(spool, clock, "a")
+    looks = []
+    real = SpoolDir.locate
+    monkeypatch.setattr(
+        SpoolDir, "locate", lambda self, wanted: looks.append(1) or real(self, wanted)
+    )
+    releasing.look(SETTINGS)
+    assert (open_files(spool), len(looks)) == ([], 1)
+
+
 # --- as people and programs meet it ---------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from spoolq import admission, control, keys, lease, names, views
 from spoolq.api import Spool
 from spoolq.chores import Beside
 from spoolq.config import Settings
-from spoolq.errors import InvalidJob, KeyTaken
+from spoolq.errors import InvalidJob, KeyTaken, SpoolqError
 from spoolq.keyring import Keyring
 from spoolq.spool import SpoolDir
 from tests.conftest import entries, environment, wait_until
@@ -87,6 +87,26 @@ def test_what_waits_is_replaced_and_cancelled(spool, api):
     second = api.enqueue("false", key="nightly", if_queued="replace")
     assert views.find(spool, first).error == "cancelled"
     assert [view.id for view in api.list("pending")] == [second]
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        [{"key": "k", "after": ["nobody"]}],
+        [{"key": "k", "id": "new", "after": ["old"]}],
+        [{"key": "k"}, {"key": "k"}],
+        [{"key": "k"}, {"after": ["nobody"]}],
+        [{"key": "k"}, {"id": "old"}],
+        [{"key": "k", "id": "b", "after": ["c"]}, {"id": "c", "after": ["b"]}],
+    ],
+    ids=["unknown", "replaced", "twice", "other line", "id", "circle"],
+)
+def test_nothing_is_cancelled_for_what_is_refused(spool, api, batch):
+    api.enqueue("true", id="old", key="k")
+    with pytest.raises(SpoolqError):
+        api.enqueue_many([{"command": "true", **fields} for fields in batch], if_queued="replace")
+    assert views.find(spool, "old").state == "pending"
+    assert keys.holder(spool, "k") == "old"
 
 
 def test_what_runs_is_not_replaced(spool, api):

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from spoolq import api
 from spoolq.cli import moving
 from tests import given
 from tests.conftest import entries, environment, wait_until
@@ -174,3 +175,21 @@ def test_an_import_that_is_killed_goes_on_when_it_is_done_again(spool, run_cli, 
     done = json.loads(run_cli("import", str(path), "--json", spool_path=other).stdout)
     assert done == {"spool": other, "imported": 3000 - there, "there": there}
     assert len(os.listdir(os.path.join(other, "pending"))) == 3000
+
+
+def test_what_is_enqueued_during_an_export_waits_where_it_arrives(spool, capfdbinary, monkeypatch):
+    real = moving.dependencies.still_open
+
+    def looked_through(place):
+        found = real(place)
+        if not found:
+            with api.Spool(spool.path) as opened:
+                opened.enqueue("true", id="a")
+                opened.enqueue("true", id="b", after=["a"])
+        return found
+
+    monkeypatch.setenv("SPOOLQ_SPOOL", spool.path)
+    monkeypatch.setattr(moving.dependencies, "still_open", looked_through)
+    moving.export.main([], standalone_mode=False)
+    told = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert [line["waits"] for line in told if line["job"]["id"] == "b"] == [["after.a"]]

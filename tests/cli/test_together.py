@@ -127,6 +127,27 @@ def test_a_worker_that_cannot_begin_is_told_of(run_cli, spool):
     assert "chmod" in done.stderr
 
 
+def test_a_worker_that_leaves_before_the_jobs_have_ended_is_told_of(run_cli, spool, tmp_path):
+    said = tmp_path / "said"
+    lines = 'while [ ! -e go ]; do sleep 0.02; done\n{"id": "second", "command": "true"}\n'
+    words = [sys.executable, "-m", "spoolq", "--spool", spool.path, "run", "-j", "1", "-"]
+    with open(said, "w") as stderr:
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=stderr, env=environment())
+    with process:
+        process.stdin.write(lines.encode())
+        process.stdin.close()
+        wait_until(lambda: entries(spool, "processing"), "the first")
+        run_cli("hold", "second")
+        open("go", "w").close()
+        try:
+            wait_until(lambda: "its worker has left" in said.read_text(), "a word of it")
+        finally:
+            run_cli("release", "second")
+            run_cli("worker", "start", "--drain")
+    assert "1 job waits for another:  spoolq worker start --tag run-" in said.read_text()
+    assert process.returncode == 0
+
+
 def test_a_module_where_it_is_called_is_not_taken_for_one_of_ours(run_cli, tmp_path, spool):
     (tmp_path / "click.py").write_text(f"open({str(tmp_path / 'taken')!r}, 'w')\n")
     words = [sys.executable, "-c", "import sys; sys.path.pop(0); import spoolq.__main__"]

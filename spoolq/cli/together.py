@@ -30,7 +30,7 @@ _SHORTEST, _LONGEST = 0.02, 0.25
 _SHARE = 5  # a look at a large spool may cost this part of the time
 _QUIET = 0.5  # seconds after which a person is told what keeps the jobs from running
 _PATIENCE = 10.0  # seconds for the worker to leave
-_MOST_SAID = 1 << 20  # bytes of what the worker has said
+_MOST_SAID = 1 << 14  # bytes of what the worker has said last
 _LINE = 60  # characters of a command
 #: Its own directory is nobody's to import from.
 _PROGRAM = "import sys; sys.path[0] = sys.argv.pop(1); from spoolq.cli.main import main; main()"
@@ -240,7 +240,8 @@ class _Crew:
         """
         code = self._process.poll()
         if code:
-            os.lseek(self._said, 0, os.SEEK_SET)
+            length = os.fstat(self._said).st_size
+            os.lseek(self._said, max(length - _MOST_SAID, 0), os.SEEK_SET)
             said = read_all(self._said, _MOST_SAID).decode("utf-8", "replace").splitlines()
             last = "; ".join(render.escape(line.strip()) for line in said[-2:])
             raise SpoolqError(

@@ -8,7 +8,12 @@ import sys
 
 import pytest
 
+from spoolq.api import Spool
+from spoolq.cli import together
+from spoolq.errors import SpoolqError
 from tests.conftest import entries, environment, wait_until
+
+LAST_WORDS = r"import sys; sys.stderr.write('the last but one\nthe last\n'); sys.exit(3)"
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +130,20 @@ def test_a_worker_that_cannot_begin_is_told_of(run_cli, spool):
     assert done.returncode == 1
     assert "the worker has gone" in done.stderr
     assert "chmod" in done.stderr
+
+
+def test_what_a_worker_said_last_is_told_however_much_it_had_said(spool, monkeypatch):
+    monkeypatch.setattr(
+        together, "_PROGRAM", f"import sys; sys.stderr.write('x\\n' * 1_000_000); {LAST_WORDS}"
+    )
+    crew = together._Crew(Spool(spool.path), "tag", 1)
+    try:
+        wait_until(crew.has_left, "its end")
+        with pytest.raises(SpoolqError) as told:
+            crew.check()
+    finally:
+        crew.stop()
+    assert told.value.hint == "it said:  the last but one; the last"
 
 
 def test_a_worker_that_leaves_before_the_jobs_have_ended_is_told_of(run_cli, spool, tmp_path):

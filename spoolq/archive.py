@@ -36,6 +36,7 @@ STATES = ("completed", "dead")
 MOST_BYTES = 16 * 1024 * 1024  # of the lines of one file, before they are packed
 MOST_JOBS = 10_000
 _MOST_LINE = 8 * MAX_FILE  # a byte takes six in ASCII at most
+_MOST_TOLD = 20  # lines of one file that are no jobs; a file of newlines alone packs a thousandfold
 _NAME = re.compile(r"\d{8}T\d{12}Z-[0-9a-z]{6,16}\.jsonl\.gz", re.ASCII)
 
 Complain = Callable[[str, str], None]
@@ -195,24 +196,31 @@ def _in_file(
 ) -> Iterator[JobView]:
     """Yield the jobs of one file, as far as it can be read."""
     path = os.path.join(directory.path, filename)
-    number = 0
+    number = wrong = 0
     try:
         with open(directory.open_file(filename), "rb") as packed, gzip.open(packed) as lines:
             while True:
                 number += 1
                 line = lines.readline(_MOST_LINE + 1)
+                if not line and number == 1:
+                    raise InvalidJob("it is empty")
                 if not line:
-                    return
+                    break
                 if len(line) > _MOST_LINE:
                     raise InvalidJob(f"longer than {_MOST_LINE} bytes")
                 try:
                     yield _view(line, path, settings)
                 except (InvalidJob, ValueError) as error:
-                    complain(path, f"line {number} is no job: {error}")
+                    wrong += 1
+                    if wrong <= _MOST_TOLD:
+                        complain(path, f"line {number} is no job: {error}")
     except FileNotFoundError:
         return  # somebody has removed it
     except (OSError, EOFError, zlib.error, InvalidJob) as error:
-        complain(path, f"cannot be read from line {number} on: {words(error)}")
+        where = f" from line {number} on" if number > 1 else ""
+        complain(path, f"cannot be read{where}: {words(error)}")
+    if wrong > _MOST_TOLD:
+        complain(path, f"{wrong - _MOST_TOLD} more of its lines are no jobs")
 
 
 def _view(line: bytes, path: str, settings: Settings) -> JobView:

@@ -48,7 +48,10 @@ class Disposal(Chore):
     def moved(self, record: Record, name: Name, settings: Settings) -> bool:
         """Take a completed job's directory away; it is removed at the next look."""
         if record.state == "completed" and _ASKED_FOR in record.data:
-            work = workdirs.opened(self._spool)
+            try:
+                work = workdirs.opened(self._spool)
+            except FileNotFoundError:
+                return False  # somebody has removed all of it
             try:
                 if workdirs.dispose(work, name.id):
                     self._next = 0.0

@@ -148,7 +148,7 @@ class Hooks(Chore):
         with self._lock:
             dropped, self._dropped = self._dropped, 0
         if dropped:
-            logger.warning("hooks are slower than jobs end: %d calls were left out", dropped)
+            logger.warning("hooks are slower than jobs end; calls that were left out: %d", dropped)
 
     # --- the threads' half ------------------------------------------------------------------------
 

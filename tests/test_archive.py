@@ -175,7 +175,7 @@ def test_a_damaged_file_stops_no_other(spool, clock):
         found, complaints = archived(spool)
         assert [view.id for view in found][:2] == ["j21", "j20"]
         assert [view.id for view in found][-2:] == ["j01", "j00"]
-        assert len(complaints) == (damaged != b"")
+        assert len(complaints) == 1
         assert all(path == str(middle) for path, _ in complaints)
 
 
@@ -200,6 +200,15 @@ def test_a_line_that_is_no_job_stops_no_other(spool, clock):
     found, complaints = archived(spool)
     assert [view.id for view in found] == ["j21", "j20", "j11", "j10", "j01", "j00"]
     assert len(complaints) == len(hostile)
+
+
+def test_a_file_of_lines_that_are_no_jobs_is_told_of_in_few_words(spool, clock):
+    file = packed(spool, clock)[1]
+    file.write_bytes(gzip.compress(b"\n" * 5000))
+    found, complaints = archived(spool)
+    assert [view.id for view in found] == ["j21", "j20", "j01", "j00"]
+    assert len(complaints) == 21
+    assert complaints[-1] == (str(file), "4980 more of its lines are no jobs")
 
 
 def test_a_line_without_end_is_not_read_to_its_end(spool, clock, monkeypatch):

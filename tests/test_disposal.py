@@ -1,6 +1,7 @@
 """What jobs keep goes when they are over; a job that keeps nothing pays nothing."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -172,6 +173,15 @@ def test_a_completed_job_s_directory_goes_with_its_move(spool, chore, clock):
     record = given.record(spool, claim, clock, exit_code=0)
     assert chore.moved(record, record.claim.waiting(), Settings()) is False
     assert left_in_work(spool) == []
+    own.leave()
+
+
+def test_a_directory_that_somebody_has_removed_is_not_missed(spool, chore, clock):
+    own = given.worker(spool)
+    name = given.job(spool, "pending", given.named(clock, "a"), workdir=True)
+    record = given.record(spool, given.claim(spool, own, name, clock), clock, exit_code=0)
+    shutil.rmtree(os.path.join(spool.path, "work"))
+    assert chore.moved(record, record.claim.waiting(), Settings()) is False
     own.leave()
 
 

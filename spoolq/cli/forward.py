@@ -22,6 +22,7 @@ from spoolq.cli.verbs import (
     INTERRUPTED,
     TRY_AGAIN,
     Refused,
+    Tag,
     Verb,
     open_spool,
     typed,
@@ -44,7 +45,7 @@ _SECOND_SIGNAL = 1.0
     metavar="KEY",
     help="What decides among several targets: id, name or tag:PREFIX (id).",
 )
-@click.option("--tag", metavar="TEXT", help="Only jobs that have this tag.")
+@click.option("--tag", type=Tag(), metavar="TEXT", help="Only jobs that have this tag.")
 @click.option("--create", is_flag=True, help="Make the spool there where there is none.")
 @click.option("--ssh", metavar="COMMAND", help="The ssh to use; else $SPOOLQ_SSH, or ssh.")
 @click.option("--program", default="spoolq", metavar="COMMAND", help="spoolq over there (spoolq).")

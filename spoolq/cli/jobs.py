@@ -13,6 +13,7 @@ from spoolq.cli.many import each_of, many
 from spoolq.cli.verbs import (
     FAILED,
     Refused,
+    Tag,
     Verb,
     Whole,
     did_you_mean,
@@ -58,7 +59,7 @@ class _Listing(Verb):
 
 @click.command(name="list", cls=_Listing)
 @click.option("--state", type=State(), help="Only these: " + ", ".join(STATES) + ".")
-@click.option("--tag", metavar="TEXT", help="Only those with this tag.")
+@click.option("--tag", type=Tag(), metavar="TEXT", help="Only those with this tag.")
 @click.option("--limit", type=Whole(1), metavar="N", help="At most N, the newest.")
 @click.option("--archived", is_flag=True, help="Those that `purge --archive` has put away.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: an array of all.")

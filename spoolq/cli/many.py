@@ -8,7 +8,7 @@ import click
 
 from spoolq import api
 from spoolq.cli import completing, render
-from spoolq.cli.verbs import FAILED, TRY_AGAIN, Refused, open_spool, resolve
+from spoolq.cli.verbs import FAILED, TRY_AGAIN, Refused, Tag, open_spool, resolve
 from spoolq.errors import Busy, NotFound, SpoolqError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -20,7 +20,7 @@ def many(*states: str) -> Callable[[_F], _F]:
         "ids", nargs=-1, metavar="[ID]...", shell_complete=completing.ids(*states)
     )
     option = click.option(
-        "--tag", metavar="TEXT", help="All jobs with this tag to which it can be done."
+        "--tag", type=Tag(), metavar="TEXT", help="All jobs with this tag to which it can be done."
     )
     return lambda function: argument(option(function))
 

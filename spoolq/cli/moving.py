@@ -23,7 +23,7 @@ import click
 from spoolq import api, dependencies, importing, lines, names
 from spoolq.cli import completing, render
 from spoolq.cli.jobs import State
-from spoolq.cli.verbs import FAILED, Refused, Verb, open_spool, resolve
+from spoolq.cli.verbs import FAILED, Refused, Tag, Verb, open_spool, resolve
 from spoolq.dependencies import Wait
 from spoolq.errors import BadInput, InvalidJob, SpoolqError
 from spoolq.fsio import write_all
@@ -39,7 +39,7 @@ _A_MEG = 1 << 20
 @click.command(cls=Verb)
 @click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=completing.ids(*STATES))
 @click.option("--state", "states", type=State(), multiple=True, help="Only these; repeatable.")
-@click.option("--tag", metavar="TEXT", help="Only those with this tag.")
+@click.option("--tag", type=Tag(), metavar="TEXT", help="Only those with this tag.")
 def export(ids: Sequence[str], states: Sequence[str], tag: Optional[str]) -> None:
     """Print jobs as lines of JSON, for another spool.
 

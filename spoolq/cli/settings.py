@@ -12,6 +12,7 @@ from spoolq import api, config
 from spoolq.cli import columns, completing, render
 from spoolq.cli.verbs import (
     Refused,
+    Tag,
     Verb,
     VerbGroup,
     did_you_mean,
@@ -169,7 +170,12 @@ def _change(spool: api.Spool, change: Callable[[Dict[str, Any]], None]) -> None:
 
 
 _tag = click.option(
-    "--tag", "tags", multiple=True, metavar="TEXT", help="Only jobs with this tag; repeatable."
+    "--tag",
+    "tags",
+    type=Tag(),
+    multiple=True,
+    metavar="TEXT",
+    help="Only jobs with this tag; repeatable.",
 )
 
 

@@ -30,7 +30,7 @@ _SHORTEST, _LONGEST = 0.02, 0.25
 _SHARE = 5  # a look at a large spool may cost this part of the time
 _QUIET = 0.5  # seconds after which a person is told what keeps the jobs from running
 _PATIENCE = 10.0  # seconds for the worker to leave
-_MOST_SAID = 1 << 20  # bytes of what the worker has said
+_MOST_SAID = 1 << 14  # bytes of what the worker has said last
 _LINE = 60  # characters of a command
 #: Its own directory is nobody's to import from.
 _PROGRAM = "import sys; sys.path[0] = sys.argv.pop(1); from spoolq.cli.main import main; main()"
@@ -85,7 +85,7 @@ def _follow(
     crew: Optional[_Crew],
     halts: Optional[Halt],
 ) -> None:
-    began, pause, told = time.monotonic(), _SHORTEST, False
+    began, pause, told, left_alone = time.monotonic(), _SHORTEST, False, False
     bar: Any = nullcontext(_NoBar())
     if render.is_terminal(sys.stderr):
         from spoolq.cli.progress import counting
@@ -94,6 +94,7 @@ def _follow(
     with bar as shown:
         while following.left:
             looked_at = time.monotonic()
+            has_left = crew is not None and crew.has_left()  # first: what it has ended is seen then
             ended = following.look()
             cost = time.monotonic() - looked_at
             if ended:
@@ -106,8 +107,10 @@ def _follow(
             if halts is not None and halts.is_due(len(following.dead), len(batch.ids)):
                 end(spool, [*following.left], running=halts.now)
                 halts = None
-            if crew is not None:
+            if crew is not None and has_left and not left_alone:
                 crew.check()
+                left_alone = told = True
+                render.say(_left_alone(len(following.left), batch))
             if not told and time.monotonic() - began > _QUIET:
                 told = True
                 why = standstill(spool, batch.tag)
@@ -125,6 +128,12 @@ def _let_go(following: _Following, batch: Batch, crew: Optional[_Crew]) -> None:
     render.say(f"let go of {what}{by}")
     render.say(f"  spoolq wait --tag {tag}      wait for them")
     render.say(f"  spoolq cancel --tag {tag}    end them")
+
+
+def _left_alone(left: int, batch: Batch) -> str:
+    what = "1 job waits" if left == 1 else f"{left} jobs wait"
+    tag = render.escape(shell_word(batch.tag))
+    return f"its worker has left, and {what} for another:  spoolq worker start --tag {tag}"
 
 
 class _NoBar:
@@ -219,15 +228,20 @@ class _Crew:
         )
         self.pid = self._process.pid
 
+    def has_left(self) -> bool:
+        """Say whether it runs no more."""
+        return self._process.poll() is not None
+
     def check(self) -> None:
-        """See that it works.
+        """See how it has left.
 
         Raises:
-            SpoolqError: it does not.
+            SpoolqError: not of its own accord, and not because it was asked to.
         """
         code = self._process.poll()
         if code:
-            os.lseek(self._said, 0, os.SEEK_SET)
+            length = os.fstat(self._said).st_size
+            os.lseek(self._said, max(length - _MOST_SAID, 0), os.SEEK_SET)
             said = read_all(self._said, _MOST_SAID).decode("utf-8", "replace").splitlines()
             last = "; ".join(render.escape(line.strip()) for line in said[-2:])
             raise SpoolqError(

@@ -88,6 +88,18 @@ class Whole(click.ParamType):
         return number
 
 
+class Tag(click.ParamType):
+    """A tag that chooses jobs; an empty one, of a variable that is not set, would mean all."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Return the tag."""
+        if not value:
+            raise Refused("--tag names no tag", "is a variable of the shell empty?")
+        return str(value)
+
+
 class Number(click.ParamType):
     """A number; its bounds are the field's own."""
 

@@ -14,7 +14,7 @@ from spoolq.cli import completing, render, times
 from spoolq.cli.enqueue import standstill
 from spoolq.cli.halting import Halt, end
 from spoolq.cli.many import with_tag
-from spoolq.cli.verbs import FAILED, Refused, Verb, open_spool, resolve, typed
+from spoolq.cli.verbs import FAILED, Refused, Tag, Verb, open_spool, resolve, typed
 from spoolq.errors import Busy
 from spoolq.layout import STATES
 
@@ -30,7 +30,9 @@ _QUIET = 0.5  # seconds after which a person is told what keeps the jobs from ru
     metavar="[ID]...",
     shell_complete=completing.ids("pending", "processing", "failed"),
 )
-@click.option("--tag", metavar="TEXT", help="All jobs that have this tag now, ended ones too.")
+@click.option(
+    "--tag", type=Tag(), metavar="TEXT", help="All jobs that have this tag now, ended ones too."
+)
 @click.option("--timeout", metavar="DURATION", help="Give up after 90, 10m ...: exit code 75.")
 @click.option(
     "--halt",

@@ -9,7 +9,7 @@ from typing import Dict, Optional, Sequence
 import click
 
 from spoolq.cli import completing, render, serving, tables, times
-from spoolq.cli.verbs import OneOf, Refused, VerbGroup, Whole, open_spool, typed
+from spoolq.cli.verbs import OneOf, Refused, Tag, VerbGroup, Whole, open_spool, typed
 
 _POLL = 0.05
 
@@ -36,7 +36,12 @@ def worker() -> None:
     help="How many jobs run at a time (1; elsewhere what there is room for).",
 )
 @click.option(
-    "--tag", "tags", multiple=True, metavar="TEXT", help="Only jobs with this tag; repeatable."
+    "--tag",
+    "tags",
+    type=Tag(),
+    multiple=True,
+    metavar="TEXT",
+    help="Only jobs with this tag; repeatable.",
 )
 @click.option(
     "--limit-command",
@@ -107,8 +112,8 @@ def start(
         given = [*given, f"preload={','.join(preload)}"]
     with typed("--stop-within"):
         seconds = math.inf if stop_within is None else times.duration(stop_within)
-    if "" in tags:
-        raise Refused("--tag names no tag", "is a variable of the shell empty?")
+    if limit_command == "":
+        raise Refused("--limit-command names no command", "is a variable of the shell empty?")
     serving.serve(
         open_spool(create=True),
         count=count,

@@ -79,6 +79,15 @@ TABLE = [
     ("enqueue --stream true", 2, "spoolq enqueue --stream -"),
     ("run", 2, "spoolq run 'echo hello'"),
     ("run - x", 2, "- reads jobs from stdin and stands alone"),
+    # a tag of a shell's variable that is not set must not mean all
+    *(
+        ([*verb.split(), "--tag", ""], 2, "--tag names no tag")
+        for verb in (
+            *("list", "wait", "cancel", "retry", "hold", "release", "export"),
+            *("pause", "resume", "worker start"),
+        )
+    ),
+    (["worker", "start", "--limit-command", ""], 2, "--limit-command names no command"),
     # one job, and several
     ("list --state bogus", 2, "the states are pending, processing"),
     ("list --state pendng", 2, "did you mean 'pending'?"),

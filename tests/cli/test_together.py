@@ -8,7 +8,12 @@ import sys
 
 import pytest
 
+from spoolq.api import Spool
+from spoolq.cli import together
+from spoolq.errors import SpoolqError
 from tests.conftest import entries, environment, wait_until
+
+LAST_WORDS = r"import sys; sys.stderr.write('the last but one\nthe last\n'); sys.exit(3)"
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +130,41 @@ def test_a_worker_that_cannot_begin_is_told_of(run_cli, spool):
     assert done.returncode == 1
     assert "the worker has gone" in done.stderr
     assert "chmod" in done.stderr
+
+
+def test_what_a_worker_said_last_is_told_however_much_it_had_said(spool, monkeypatch):
+    monkeypatch.setattr(
+        together, "_PROGRAM", f"import sys; sys.stderr.write('x\\n' * 1_000_000); {LAST_WORDS}"
+    )
+    crew = together._Crew(Spool(spool.path), "tag", 1)
+    try:
+        wait_until(crew.has_left, "its end")
+        with pytest.raises(SpoolqError) as told:
+            crew.check()
+    finally:
+        crew.stop()
+    assert told.value.hint == "it said:  the last but one; the last"
+
+
+def test_a_worker_that_leaves_before_the_jobs_have_ended_is_told_of(run_cli, spool, tmp_path):
+    said = tmp_path / "said"
+    lines = 'while [ ! -e go ]; do sleep 0.02; done\n{"id": "second", "command": "true"}\n'
+    words = [sys.executable, "-m", "spoolq", "--spool", spool.path, "run", "-j", "1", "-"]
+    with open(said, "w") as stderr:
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=stderr, env=environment())
+    with process:
+        process.stdin.write(lines.encode())
+        process.stdin.close()
+        wait_until(lambda: entries(spool, "processing"), "the first")
+        run_cli("hold", "second")
+        open("go", "w").close()
+        try:
+            wait_until(lambda: "its worker has left" in said.read_text(), "a word of it")
+        finally:
+            run_cli("release", "second")
+            run_cli("worker", "start", "--drain")
+    assert "1 job waits for another:  spoolq worker start --tag run-" in said.read_text()
+    assert process.returncode == 0
 
 
 def test_a_module_where_it_is_called_is_not_taken_for_one_of_ours(run_cli, tmp_path, spool):

@@ -8,6 +8,7 @@ needs no place in the worker's loop.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Callable, Collection, Dict, Iterator, NamedTuple, Optional, Sequence
@@ -16,12 +17,16 @@ from spoolq.aside import Aside
 from spoolq.bell import Bell
 from spoolq.config import Settings
 from spoolq.errors import SpoolqError, WorkerLost
-from spoolq.glance import Remembered
+from spoolq.glance import Glance, Remembered
 from spoolq.layout import words
 from spoolq.lease import Lease
 from spoolq.logs import Complaints
 from spoolq.names import Name
 from spoolq.spool import Record, SpoolDir
+
+_SHARE = 50  # a look through the whole spool may cost one part in so many of the time
+_ANEW = 60.0  # seconds after which it is looked at whatever its times tell
+_PATIENCE = 2.0  # seconds to wait for a lock, before all is taken for done
 
 
 class Beside(NamedTuple):
@@ -57,14 +62,61 @@ class Chore:
         return self.look(settings)
 
     def moved(self, record: Record, name: Name, settings: Settings) -> bool:
-        """Hear that this worker has moved a job on, from a claim to `name`; True as `look`.
+        """Hear that this worker has moved a job on, from a claim to `name`.
 
+        True if the bell was told of another job that is due by that.
         Called for every job: so it asks no disk about those that the chore is not about.
         """
         return False
 
     def close(self) -> None:
         """End what the chore has begun: the worker leaves."""
+
+
+class Sparing(Chore, ABC):
+    """A chore that looks through the whole spool: when something may have changed, and not often.
+
+    Args:
+        places: the directories whose changes it is about.
+    """
+
+    def __init__(self, beside: Beside, *places: str) -> None:
+        self._monotonic = beside.monotonic
+        self._glances = [Glance(beside.spool.dir(place).stat, beside.monotonic) for place in places]
+        self._rests_until = 0.0
+
+    def look(self, settings: Settings) -> bool:
+        """Look through the spool if it may have changed, and the last look was cheap enough."""
+        return self._monotonic() >= self._rests_until and self._look_if_changed(settings, 0.0)
+
+    def settle(self, settings: Settings) -> bool:
+        """As `look`, however short a time ago the last one was."""
+        return self._look_if_changed(settings, _PATIENCE)
+
+    @abstractmethod
+    def look_through(self, settings: Settings, patience: float) -> bool:
+        """Look at everything; wait `patience` seconds for locks that others hold."""
+
+    def look_again(self) -> None:
+        """Have another look at the next opportunity: the last one did not see to everything."""
+        for glance in self._glances:
+            glance.forget()
+
+    def _look_if_changed(self, settings: Settings, patience: float) -> bool:
+        is_old = self._glances[0].age() >= _ANEW  # some network filesystems tell of no change
+        if not is_old and not any(glance.may_differ() for glance in self._glances):
+            return False
+        started = self._monotonic()
+        for glance in self._glances:
+            glance.look()
+        try:
+            found = self.look_through(settings, patience)
+        except BaseException:
+            self.look_again()
+            raise
+        now = self._monotonic()
+        self._rests_until = now + (now - started) * _SHARE
+        return found
 
 
 class Kind(NamedTuple):
@@ -106,7 +158,7 @@ class Chores:
         return found
 
     def moved(self, record: Record, name: Name, settings: Settings) -> bool:
-        """Tell each that a job was moved on; True if that may have put another into pending/."""
+        """Tell each that a job was moved on; True if the bell was told of another by that."""
         found = False
         for chore in self._chores.values():
             with self._forgiven():

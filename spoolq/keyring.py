@@ -8,46 +8,25 @@ from __future__ import annotations
 from typing import Dict
 
 from spoolq import admission, keys
-from spoolq.chores import Beside, Chore
+from spoolq.chores import Beside, Sparing
 from spoolq.config import Settings
 from spoolq.errors import Busy
-from spoolq.glance import Glance
 from spoolq.spool import SpoolDir
 
-_SHARE = 50  # a look at the whole spool may cost one part in so many of the time
 
-
-class Keyring(Chore):
+class Keyring(Sparing):
     """The keys of a spool."""
 
     def __init__(self, beside: Beside) -> None:
+        super().__init__(beside, keys.PLACE, "completed", "dead")
         self._spool = beside.spool
-        self._monotonic = beside.monotonic
-        self._glances = [
-            Glance(beside.spool.dir(place).stat, beside.monotonic)
-            for place in (keys.PLACE, "completed", "dead")
-        ]
-        self._rests_until = 0.0
 
-    def look(self, settings: Settings) -> bool:
-        """Remove what is nobody's, if there may be any."""
-        return self._monotonic() >= self._rests_until and self.settle(settings)
-
-    def settle(self, settings: Settings) -> bool:
-        """As `look`, however short a time ago the last one was."""
-        if not any(glance.may_differ() for glance in self._glances):
-            return False
-        started = self._monotonic()
-        for glance in self._glances:
-            glance.look()
+    def look_through(self, settings: Settings, patience: float) -> bool:
+        """Remove what is nobody's."""
         try:
             self._remove(_nobodys(self._spool, keys.holders(self._spool)))
-        except BaseException as error:
-            self._glances[0].forget()
-            if not isinstance(error, Busy):
-                raise
-        now = self._monotonic()
-        self._rests_until = now + (now - started) * _SHARE
+        except Busy:
+            self.look_again()
         return False
 
     def _remove(self, candidates: Dict[str, str]) -> None:

@@ -10,68 +10,41 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Set, Tuple
 
 from spoolq import admission, control, dependencies, instants, names, views
-from spoolq.chores import Beside, Chore
+from spoolq.chores import Beside, Sparing
 from spoolq.config import Settings
 from spoolq.dependencies import Wait
 from spoolq.errors import Busy
-from spoolq.glance import Glance
 from spoolq.logs import logger
 from spoolq.names import Name
 from spoolq.spool import Record
 from spoolq.views import JobView
 
-_SHARE = 50  # a look at the whole spool may cost one part in so many of the time
 _ENDED = ("completed", "dead")
 _GONE = ""  # in the place of a state: there is no such job
 
 
-class Releasing(Chore):
+class Releasing(Sparing):
     """The jobs of a spool that wait for others."""
 
     def __init__(self, beside: Beside) -> None:
+        super().__init__(beside, dependencies.PLACE, *_ENDED)
         self._spool = beside.spool
         self._beside = beside
         self._waits: Dict[str, Set[Wait]] = {}  # by what is waited for, as of the last look
+        self._is_told = False  # the bell, of a job that was let go
         self._names: Dict[str, Name] = {}  # of all that is held in pending/, as of the last look
-        self._glances = [
-            Glance(beside.spool.dir(place).stat, beside.monotonic)
-            for place in (dependencies.PLACE, *_ENDED)
-        ]
-        self._rests_until = 0.0
-
-    def look(self, settings: Settings) -> bool:
-        """Find what has ended, in whatever way, and is waited for."""
-        return self._beside.monotonic() >= self._rests_until and self.settle(settings)
-
-    def settle(self, settings: Settings) -> bool:
-        """As `look`, however short a time ago the last one was."""
-        if not any(glance.may_differ() for glance in self._glances):
-            return False
-        started = self._beside.monotonic()
-        for glance in self._glances:
-            glance.look()
-        try:
-            found = self._look_through(settings)
-        except BaseException:
-            self._look_again()
-            raise
-        now = self._beside.monotonic()
-        self._rests_until = now + (now - started) * _SHARE
-        return found
 
     def moved(self, record: Record, name: Name, settings: Settings) -> bool:
         """Settle at once what waited for a job that this worker has ended."""
         if record.state not in _ENDED or name.id not in self._waits:
             return False
-        return self._follow([(name.id, record.state)], settings)
+        self._is_told = False
+        self._follow([(name.id, record.state)], settings)
+        return self._is_told
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _look_again(self) -> None:
-        for glance in self._glances:
-            glance.forget()
-
-    def _look_through(self, settings: Settings) -> bool:
+    def look_through(self, settings: Settings, patience: float) -> bool:
         """Look at all that waits, and at all that it waits for."""
         # RACE: a job's files are made before it is published. Who looks at the jobs first, and at
         # the files then, sees all of them (test_a_job_whose_files_are_being_made_is_not_let_go).
@@ -90,26 +63,29 @@ class Releasing(Chore):
             for other in self._waits
             if other in places and places[other][0] in _ENDED
         ]
-        found = self._follow(ended, settings)
+        self._follow(ended, settings)
         with_files = {wait.job for wait in waits}
         for name in waiting.values():
             if name.stamp == names.AFTER and name.id not in with_files:
                 view = self._waiting(name.id, settings)
-                found = (view is not None and self._let_go(view)) or found
+                if view is not None:
+                    self._let_go(view)
         missing = {other for other in self._waits if other not in places}
         unclaimed = {wait for wait in waits if wait.job not in waiting}
         if missing or unclaimed:
-            found = self._sweep(missing, unclaimed, settings) or found
-        return found
+            self._sweep(missing, unclaimed, settings, patience)
+        return False
 
-    def _sweep(self, missing: Set[str], unclaimed: Set[Wait], settings: Settings) -> bool:
+    def _sweep(
+        self, missing: Set[str], unclaimed: Set[Wait], settings: Settings, patience: float
+    ) -> None:
         """Settle what waits for jobs that are gone, and remove files whose job does not wait.
 
         RACE: both are as they are while a batch is being published, under the lock that is taken
         here (test_a_batch_that_is_being_published_is_not_settled).
         """
         try:
-            with admission.held(self._spool, patience=0):
+            with admission.held(self._spool, patience=patience):
                 jobs = {wait.job for wait in unclaimed}
                 places = self._spool.locate(missing | jobs)
                 for wait in unclaimed:
@@ -118,13 +94,12 @@ class Releasing(Chore):
                         dependencies.end(self._spool, wait)
                         self._waits.get(wait.other, set()).discard(wait)
         except Busy:
-            self._look_again()
-            return False
-        return self._follow([(other, _GONE) for other in missing - places.keys()], settings)
+            self.look_again()
+            return
+        self._follow([(other, _GONE) for other in missing - places.keys()], settings)
 
-    def _follow(self, ended: List[Tuple[str, str]], settings: Settings) -> bool:
+    def _follow(self, ended: List[Tuple[str, str]], settings: Settings) -> None:
         """Settle what waited for jobs that are over, and what waited for those in turn."""
-        found = False
         while ended:
             other, state = ended.pop()
             for wait in sorted(self._waits.pop(other, ())):
@@ -133,30 +108,32 @@ class Releasing(Chore):
                     # RACE: it may be on its way into pending/, or being changed: without its files
                     # nothing would tell that it is to be let go when it has come there
                     # (test_what_comes_about_before_a_job_is_in_pending_lets_it_go_then).
-                    self._look_again()
+                    self.look_again()
                 elif state == "completed" or not wait.success or view.job is None:
                     # What is no job any more is let go as well: who claims it says what is wrong.
                     # CRASH: a job that has no files left is let go by the next look
                     # (test_who_dies_between_the_last_file_and_the_job_leaves_it_to_others).
                     dependencies.end(self._spool, wait)
-                    found = self._let_go(view) or found
+                    self._let_go(view)
                 elif self._end(wait, view, state):
                     ended.append((wait.job, "dead"))
-        return found
 
-    def _let_go(self, view: JobView) -> bool:
+    def _let_go(self, view: JobView) -> None:
         """Let a job fall due if it waits for nothing any more."""
         if view.name is None or view.name.stamp != names.AFTER:
-            return False  # held by a person besides, or let go by another worker
+            return  # held by a person besides, or let go by another worker
         if view.job is not None:
             place = self._spool.dir(dependencies.PLACE)
             if any(place.has(str(wait)) for wait in dependencies.of(view.job, view.id)):
-                return False
+                return
         due = instants.to_stamp(self._beside.clock())
         if view.job is not None and view.job.run_at is not None:
             due = max(due, instants.to_stamp(view.job.run_at))
         name = view.name
-        return self._spool.requeue("pending", view.filename, name, due, name.attempt) is not None
+        moved = self._spool.requeue("pending", view.filename, name, due, name.attempt)
+        if moved is not None:
+            self._is_told = True
+            self._beside.bell.tell(str(moved))  # so that pending/ need not be looked through for it
 
     def _end(self, wait: Wait, view: JobView, state: str) -> bool:
         """End a job that waits for the success of one that has none."""
@@ -167,7 +144,7 @@ class Releasing(Chore):
         # RACE: it may be changed just now: then its files have to stay, or it would be let go
         # (test_the_files_of_a_job_that_could_not_be_ended_stay).
         if not control.end_waiting(self._spool, own, view, facts, clock):
-            self._look_again()
+            self.look_again()
             return False
         logger.warning("%s dead: %s", wait.job, error)
         for one in [one for some in self._waits.values() for one in some if one.job == wait.job]:

@@ -98,6 +98,7 @@ class Worker:
             aside,
             permit or Permit(),
         )
+        self._is_told = False  # of a job that is due, by a chore: it is heard in the next turn
         self._chores = Chores(chores, Beside(spool, own, bell, clock, monotonic, aside))
         self._ended: List[Ended] = []  # told, and not through for the guard
         self._next_tick = 0.0
@@ -369,11 +370,14 @@ class Worker:
             elif record.state == "pending":
                 self._agenda.rang()
             if self._chores.moved(record, name, self._live.current):
-                self._agenda.rang()
+                self._is_told = True
         if self._outcomes.trouble and not self._outcomes.is_writing():
             self._claiming.hold_off()
 
     def _is_done(self) -> bool:
+        if self._is_told:  # without a look through the spool, which is to come to that
+            self._is_told = False
+            return False
         running = self._is_busy()
         if running or not self._outcomes.are_done():
             if running or not (self._interrupting and self._outcomes.trouble):

@@ -73,6 +73,16 @@ def record(spool, claim, clock, settings=None, **outcome):
     return Record(claim, data, state, instants.to_stamp(at), attempt)
 
 
+class Bell:
+    """A worker's bell that nobody hears; it remembers which names were told."""
+
+    def __init__(self):
+        self.names = []
+
+    def tell(self, filename):
+        self.names.append(filename)
+
+
 def everything(spool):
     """Return state and file name of every job of the spool, in order."""
     return sorted(

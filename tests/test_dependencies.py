@@ -13,6 +13,7 @@ from spoolq.errors import InvalidJob
 from spoolq.names import AFTER
 from spoolq.releasing import Releasing
 from spoolq.spool import Record, SpoolDir
+from tests import given
 from tests.conftest import entries, wait_until
 from tests.given import job, named
 
@@ -30,7 +31,7 @@ def releasing(spool, clock):
     """What a worker does about jobs that wait, by its own second."""
     spool.root.make_dir("after")
     own = lease.Lease.start(spool, {"count": 1})
-    yield Releasing(Beside(spool, own, None, clock, clock.monotonic))
+    yield Releasing(Beside(spool, own, given.Bell(), clock, clock.monotonic))
     own.leave()
 
 
@@ -152,7 +153,7 @@ def test_a_job_is_let_go_when_the_last_that_it_waits_for_has_come_about(
     assert releasing.look(SETTINGS) is False
     assert (state(spool, "c"), open_files(spool)) == ("waits", ["c.after.b"])
     end(spool, clock, "b")
-    assert releasing.look(SETTINGS) is True
+    releasing.look(SETTINGS)
     assert (views.find(spool, "c").name.at, open_files(spool)) == (clock(), [])
 
 
@@ -173,6 +174,7 @@ def test_what_a_worker_ends_itself_lets_go_at_once(spool, api, clock, releasing)
     assert releasing.moved(record._replace(state="failed"), name, SETTINGS) is False
     assert state(spool, "c") == "waits"
     assert releasing.moved(record, name, SETTINGS) is True
+    assert releasing._beside.bell.names == [views.find(spool, "c").filename]
     assert state(spool, "c") == "pending"
 
 
@@ -188,7 +190,7 @@ def test_a_prerequisite_that_dies_takes_those_along_that_wait_for_its_success(
         end(spool, clock, "a", "dead")
     else:
         spool.dir("pending").unlink(views.find(spool, "a").filename)
-    assert releasing.look(SETTINGS) is True
+    releasing.look(SETTINGS)
     assert [state(spool, job_id) for job_id in "bcd"] == ["dead", "dead", "pending"]
     assert views.find(spool, "b").error == f"a, which it waited for, is {how}"
     assert views.find(spool, "c").error == "b, which it waited for, is dead"
@@ -202,7 +204,7 @@ def test_a_file_that_is_removed_is_waited_for_no_more(spool, api, clock, releasi
     releasing.look(SETTINGS)
     os.unlink(os.path.join(spool.path, "after", "c.after.a"))
     clock.advance(60)
-    assert releasing.look(SETTINGS) is True
+    releasing.look(SETTINGS)
     assert state(spool, "c") == "pending"
 
 
@@ -213,7 +215,7 @@ def test_who_dies_between_the_last_file_and_the_job_leaves_it_to_others(
     api.enqueue("true", id="c", after=["a"])
     end(spool, clock, "a")
     dependencies.end(spool, Wait("c", True, "a"))  # and no more of it
-    assert releasing.look(SETTINGS) is True
+    releasing.look(SETTINGS)
     assert state(spool, "c") == "pending"
 
 

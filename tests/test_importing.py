@@ -227,7 +227,7 @@ def test_a_chain_in_two_batches_is_imported_as_it_was(spool, other, monkeypatch,
     real = importing._publish
     other.root.make_dir("after")
     own = lease.Lease.start(other, {"count": 1})
-    chore = Releasing(Beside(other, own, None, clock, clock.monotonic))
+    chore = Releasing(Beside(other, own, given.Bell(), clock, clock.monotonic))
 
     def slow(*args):
         done = real(*args)

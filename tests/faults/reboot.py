@@ -15,6 +15,7 @@ from spoolq.job import next_place
 from spoolq.lease import Lease
 from spoolq.recovery import Recovery, record_of
 from spoolq.spool import Record, SpoolDir
+from tests import given
 
 
 class Later:
@@ -60,7 +61,7 @@ def to_the_end(path: str) -> List[str]:
     try:
         settings = views.settings_of(spool)[0]
         recovery = Recovery(spool, own, clock, clock.monotonic)
-        chores = Chores(CHORES, Beside(spool, own, None, clock, clock.monotonic))
+        chores = Chores(CHORES, Beside(spool, own, given.Bell(), clock, clock.monotonic))
         agenda = Agenda(spool, Intake(spool, clock, clock.monotonic), clock, clock.monotonic)
         for _ in range(8):  # rounds: a drop is doubted, then judged; a lost job fails, then waits
             taken = recovery.look(settings, set())

@@ -38,6 +38,7 @@ from spoolq.names import Name, parse
 from spoolq.recovery import Recovery, record_of
 from spoolq.releasing import Releasing
 from spoolq.spool import SpoolDir
+from tests import given
 
 from ..reboot import record
 from .seam import Seam
@@ -454,7 +455,7 @@ def _awaited(state: str) -> Callable[[SpoolDir], None]:
 def _let_go(call: Call) -> None:
     with call.seam.aside():
         own = Lease.start(call.spool, {})
-        chore = Releasing(Beside(call.spool, own, None, instants.now, lambda: 0.0))
+        chore = Releasing(Beside(call.spool, own, given.Bell(), instants.now, lambda: 0.0))
     chore.settle(config.Settings())
 
 

@@ -15,13 +15,11 @@ from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 from spoolq import dependencies, keys, locks, names
 from spoolq.dependencies import Wait
 from spoolq.errors import Busy, IdTaken, InvalidJob, KeyTaken, StorageFailed
+from spoolq.fields import DECIDED
 from spoolq.job import Job
 from spoolq.layout import translated
 from spoolq.names import Name
 from spoolq.spool import SpoolDir
-
-_FIELDS = {"id", "key", *dependencies.FIELDS}
-IF_QUEUED = ("skip", "replace", "error")
 
 
 class Asked(NamedTuple):
@@ -38,7 +36,7 @@ def taken_of_file(hint: Optional[str] = None) -> InvalidJob:
 
 def concerns(job: Job) -> bool:
     """Say whether anything has to be decided about a job."""
-    return not _FIELDS.isdisjoint(job.fields)
+    return not job.fields.keys().isdisjoint(DECIDED)
 
 
 @contextmanager

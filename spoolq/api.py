@@ -20,7 +20,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 from spoolq import callables, config, instants, lease, names, roster, strictjson, views
 from spoolq.errors import InvalidJob, InvalidSetting
-from spoolq.fields import CHECKED_WHOLE, require_known
+from spoolq.fields import CHECKED_WHOLE, DECIDED, require_known
 from spoolq.fsio import write_all
 from spoolq.glance import Remembered
 from spoolq.job import Job
@@ -33,7 +33,6 @@ from spoolq.views import JobView
 
 Command = Union[str, Sequence[str]]
 
-_DECIDED = ("id", "key", "after", "after_any")  # fields of which more is to be known
 _SHORTEST_POLL, _LONGEST_POLL = 0.005, 0.25
 
 
@@ -196,7 +195,7 @@ class Spool:
             if fields.get("run_at") is None:
                 last = name.stamp
             files[name] = data
-            if not made.fields.keys().isdisjoint(_DECIDED):
+            if not made.fields.keys().isdisjoint(DECIDED):
                 decided[name] = made
         if not files:
             return []

@@ -173,6 +173,9 @@ FIELDS: Dict[str, Field] = {
     ),
 }
 
+#: Fields of which more has to be decided before a job is let in than whether they are well formed.
+DECIDED = ("id", "key", "after", "after_any")
+
 #: Fields whose check leaves nothing in them unseen; in others there may be what JSON cannot say.
 CHECKED_WHOLE = FIELDS.keys() - {"history"}
 

@@ -34,8 +34,8 @@ import re
 from datetime import timedelta
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
-from spoolq import instants, locks, names
-from spoolq.errors import IdTaken, OutcomeUnknown, StorageFailed
+from spoolq import instants, names
+from spoolq.errors import OutcomeUnknown, StorageFailed
 from spoolq.fsio import Dir, sync_files, write_all, write_together
 from spoolq.layout import (
     LOOK_ORDER,
@@ -148,24 +148,6 @@ class SpoolDir(Layout):
                 published,
                 hint="look them up with spoolq show ID before you enqueue them again",
             ) from error
-
-    def publish_new_ids(
-        self, files: Mapping[Name, bytes], given: Set[str], durability: str = "full"
-    ) -> None:
-        """As `publish`, with ids that were given: refused where one exists, in any state.
-
-        Raises:
-            IdTaken: and nothing was enqueued.
-        """
-        with translated(self.path), locks.held(self.dir("tmp"), ".ids"):
-            taken = self.locate(given)
-            for job_id, (state, filename) in taken.items():
-                raise IdTaken(
-                    f"there is a job {job_id!r} already; it is {state}",
-                    where=os.path.join(self.path, state, filename),
-                    hint="choose another id, or leave it out",
-                )
-            self.publish(files, durability)
 
     def adopt(self, filename: str, name: Name) -> bool:
         """Give a dropped file the name of the form; False if somebody else was faster."""

@@ -9,7 +9,7 @@ import pytest
 
 from spoolq import fsio, instants, platform
 from spoolq.config import Settings
-from spoolq.errors import IdTaken, OutcomeUnknown, StorageFailed, StorageFull, WorkerLost
+from spoolq.errors import OutcomeUnknown, StorageFailed, StorageFull, WorkerLost
 from spoolq.job import CANCELLED, INTERRUPTED, Job
 from spoolq.recovery import Recovery
 from spoolq.spool import SpoolDir
@@ -364,40 +364,6 @@ def test_on_btrfs_no_outcome_is_synced_by_itself(spool, clock, monkeypatch, dura
         spool.finish(own.dir, [end], durability)
     syncs = [event["call"] for event in seam.trace if "sync" in event["call"]]
     assert syncs == ([] if durability == "none" else ["sync_filesystem"] * 2)
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_a_given_id_that_exists_in_any_state_is_refused(spool, clock, state):
-    name = given.named(clock, "taken")
-    held = name._replace(worker="w", slot="0") if state == "processing" else name
-    given.job(spool, state, held)
-    clock.advance(1)
-    files = {given.named(clock, "taken"): b"{}\n", given.named(clock, "free"): b"{}\n"}
-    with pytest.raises(IdTaken, match=f"'taken' already; it is {state}"):
-        spool.publish_new_ids(files, {"taken", "free"})
-    assert len(given.everything(spool)) == 1
-
-
-def test_of_many_who_enqueue_one_id_at_once_one_succeeds(spool, clock):
-    refused, at_once = [], threading.Barrier(6)
-
-    def enqueue(number):
-        mine = SpoolDir.open(spool.path)
-        name = given.named(clock, "one")._replace(priority=number)
-        at_once.wait()
-        try:
-            mine.publish_new_ids({name: b'{"command": "a"}\n'}, {"one"})
-        except IdTaken:
-            refused.append(number)
-        mine.close()
-
-    threads = [threading.Thread(target=enqueue, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(refused) == 5
-    assert len(given.everything(spool)) == 1
 
 
 # --- what is no job -------------------------------------------------------------------------------

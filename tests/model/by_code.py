@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any, Callable, Dict, List, Tuple
 
-from spoolq import control, instants, lease, steering
+from spoolq import admission, control, instants, lease, steering
 from spoolq.errors import InvalidJob
 from spoolq.job import Job
 from spoolq.recovery import Recovery
@@ -95,7 +95,8 @@ def enqueue(stage: Stage) -> None:
 def enqueue_an_id(stage: Stage) -> None:
     name = given.named(stage.clock, "j1")
     stage.rolls()
-    stage.spool.publish_new_ids({name: Job({"command": "x", "id": "j1"}).to_bytes()}, {"j1"})
+    job = Job({"command": "x", "id": "j1"})
+    admission.publish(stage.spool, {name: job.to_bytes()}, {name: job}, "full")
 
 
 def admit(content: Dict[str, Any], *, there: bool = False) -> Callable[[Stage], None]:

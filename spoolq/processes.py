@@ -144,8 +144,13 @@ def children_and(leaders: Set[int]) -> List[Process]:
 
 
 def ask(left: Sequence[Process]) -> None:
-    """Ask processes to end; a stopped one would not hear it, so each is continued."""
-    fresh = [one.pid for one in left]
+    """Ask processes to end; a stopped one would not hear it, so each is continued.
+
+    RACE: who leads is asked first. A shell whose children are all dead has nothing to wait for, and
+    may be gone before it is asked; its trap would never run
+    (test_who_leads_is_asked_before_what_it_has_started).
+    """
+    fresh = [one.pid for one in sorted(left, key=lambda one: (one.pid != one.session, one.pid))]
     send(fresh, _TERM)
     if _CONT:
         send(fresh, _CONT)

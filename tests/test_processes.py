@@ -141,6 +141,27 @@ def test_another_process_that_got_the_leaders_number_is_not_found(started):
     assert pids(long_ago._replace(started=platform.uptime())) == [pid]
 
 
+def test_who_leads_is_asked_before_what_it_has_started(started, tmp_path, monkeypatch):
+    """However long it takes to ask the others: its trap runs while it waits for them."""
+    said = tmp_path / "said"
+    trap = (
+        f"trap 'echo bye >> {said}; exit 0' TERM; sleep 1000 & sleep 1000 & echo on > {said}; wait"
+    )
+    one = started(["sh", "-c", trap])
+    wait_until(lambda: said.exists() and len(pids(one.marks)) == 3, "the command")
+    kill = os.kill
+
+    def slowly(pid, number):
+        kill(pid, number)
+        if pid != one.process.pid:
+            wait_until(lambda: not is_alive(pid), "the end of who was asked")
+
+    monkeypatch.setattr(processes.os, "kill", slowly)
+    processes.ask(find(one.marks))
+    assert one.process.wait() == 0
+    assert said.read_text() == "on\nbye\n"
+
+
 def test_find_looks_twice_before_it_says_none(started, monkeypatch):
     one = started(["sleep", "1000"])
     wait_until(lambda: pids(Marks(CLAIM)), "the exec")

@@ -8,8 +8,9 @@ import argparse
 import subprocess
 import sys
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict, Sequence, Tuple
+from typing import Deque, Dict, Sequence, Tuple
 
 #: The longest first, so that two at once end at about the same time.
 CAMPAIGNS: Dict[str, Sequence[str]] = {
@@ -26,18 +27,32 @@ CAMPAIGNS: Dict[str, Sequence[str]] = {
     "permissions": (),
     "loop": ("--controls",),
 }
+_LAST = 8  # lines of standard error that are told once more
 UNABLE = 2  # the exit code of a campaign that cannot be run here
 
 
 def run(campaign: str, length: str) -> Tuple[int, str]:
-    """Run a campaign as a process of its own; pass on what it says; return its exit code too."""
+    """Run a campaign as a process of its own; pass on what it says.
+
+    Returns:
+        its exit code, and in one line what it said last: of its violations, then of all it did.
+    """
     began = time.monotonic()
     words = [sys.executable, "-m", f"tests.faults.{campaign}", length, *CAMPAIGNS[campaign]]
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    how = {0: "ok", UNABLE: "SKIPPED"}.get(done.returncode, f"FAILED (exit {done.returncode})")
-    print(done.stdout, end="", flush=True)
+    pipe = subprocess.PIPE
+    last: Deque[str] = deque(maxlen=_LAST)
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, errors="replace"
+    ) as process, ThreadPoolExecutor(1) as reader:
+        output = reader.submit(process.stdout.read)
+        for line in process.stderr:
+            print(line, end="", file=sys.stderr, flush=True)
+            last.append(line.strip())
+    code = process.returncode
+    how = {0: "ok", UNABLE: "SKIPPED"}.get(code, f"FAILED (exit {code})")
+    print(output.result(), end="", flush=True)
     print(f"{campaign}: {how}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    return done.returncode, done.stdout
+    return code, f"{' | '.join(last)} {output.result()}"
 
 
 def main() -> int:

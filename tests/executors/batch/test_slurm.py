@@ -177,7 +177,7 @@ def test_a_cancelled_job_that_waits_in_slurm_never_runs(
 
 
 def test_a_cancelled_job_that_runs_is_ended_whole(on_slurm, enqueue, jobs, log, run_cli):
-    job = enqueue("setsid sleep 1000 & echo $!; trap 'echo bye; exit' TERM; sleep 1000 & wait")
+    job = enqueue("trap 'echo bye; exit' TERM; setsid sleep 1000 & echo $!; sleep 1000 & wait")
     on_slurm()
     pid = wait_until(lambda: log(job).strip(), "the command")
     run_cli("cancel", job)

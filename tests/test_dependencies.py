@@ -1,6 +1,7 @@
 """Jobs that wait for others: what is made, what is refused, and when they are let go."""
 
 import os
+import shutil
 
 import pytest
 
@@ -441,6 +442,17 @@ def test_a_worker_that_drains_runs_what_waits_for_what_it_runs(spool, run_cli):
     run_cli("enqueue", "--after", first.stdout.strip(), "true")
     run_cli("worker", "start", "--drain")
     assert [len(entries(spool, place)) for place in ("pending", "completed")] == [0, 3]
+
+
+def test_waits_that_were_removed_with_their_directory_are_mended_by_doctor(spool, run_cli):
+    run_cli("enqueue", "--id", "a", "--hold", "true")
+    run_cli("enqueue", "--id", "b", "--after", "a", "echo b")
+    shutil.rmtree(os.path.join(spool.path, "after"))
+    run_cli("worker", "start", "--drain")
+    assert sorted(map(names.id_in, entries(spool, "pending"))) == ["a", "b"]
+    run_cli("doctor", "--repair", check=False)
+    run_cli("worker", "start", "--drain")
+    assert run_cli("logs", "b").stdout == "b\n"
 
 
 def test_wait_is_not_done_while_something_is_about_to_be_let_go(spool, run_cli, start_worker):

@@ -162,6 +162,14 @@ def linked_work(spool, clock):
     os.symlink("/nowhere", path_of(spool, "work"))
 
 
+def forgotten_waits(spool, clock):
+    given.job(spool, "pending", Name(names.AFTER, 5, 0, "j1"), after=["j0"])
+
+
+def linked_waits(spool, clock):
+    os.symlink("/nowhere", path_of(spool, "after"))
+
+
 def removed(name):
     return lambda spool, clock: shutil.rmtree(path_of(spool, name))
 
@@ -240,6 +248,8 @@ DAMAGES = {
     "kept by nobody": ("work-without-job", "work/j9", lone_work, False),
     "removed by half": ("work-without-job", "work/.gone", half_gone, False),
     "a link for work": ("not-a-directory", "work", linked_work, False),
+    "what it waited for": ("missing", "after", forgotten_waits, True),
+    "a link for waits": ("not-a-directory", "after", linked_waits, False),
     "a hook for all": ("unsafe", "hooks/on-dead", hook("on-dead", 0o777), False),
     "a hook without x": ("hook", "hooks/on-dead", hook("on-dead", 0o600), False),
     "a hook misspelt": ("hook", "hooks/on-daed", hook("on-daed", 0o700), False),

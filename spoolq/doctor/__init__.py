@@ -130,6 +130,7 @@ def _look_at_jobs(patient: Patient, facts: Facts) -> List[Finding]:
         ("logs/", entries.orphaned_logs),
         ("tmp/", entries.litter),
         ("work/", kept.work),
+        ("what waits for others", kept.waits),
     ):
         found += _guarded(what, check(patient, listing))
     # RACE: the workers are seen before the claims are listed, so that one who starts in between

@@ -1,12 +1,14 @@
-"""The directories that jobs keep: whether work/ is one, and what of it belongs to no job."""
+"""What a spool has for some of its jobs: work/, and after/ where any of them wait for others."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import stat
+from functools import partial
 from typing import Iterator
 
-from spoolq import names, workdirs
+from spoolq import dependencies, keys, names, workdirs
 from spoolq.doctor.entries import Listing
 from spoolq.doctor.finding import Finding, note, problem
 from spoolq.doctor.patient import Patient
@@ -53,4 +55,27 @@ def work(patient: Patient, listing: Listing) -> Iterator[Finding]:
             f"{workdirs.WORK}/{first}",
             f"{len(over) or 'some'} directories of jobs that are over are not removed yet",
             "a worker removes them within minutes, and says in its log what it cannot remove",
+        )
+
+
+def waits(patient: Patient, listing: Listing) -> Iterator[Finding]:
+    """Find jobs that no worker would let go, and what keeps workers from after/ and keys/."""
+    root = patient.spool.root
+    for place in (dependencies.PLACE, keys.PLACE):
+        if root.has(place) and not stat.S_ISDIR(root.stat(place).st_mode):
+            path = shlex.quote(os.path.join(patient.path, place))
+            what = "a link or a file where the waits and the keys of jobs belong"
+            yield problem("not-a-directory", place, what, f"move it away: {path}")
+    parsed = map(names.parse, listing.states["pending"])
+    waiting = [name.id for name in parsed if name is not None and name.stamp == names.AFTER]
+    if waiting and not root.has(dependencies.PLACE):
+        more = f" (and {len(waiting) - 1} more)" if len(waiting) > 1 else ""
+        # A worker looks after such jobs where this directory is; with it, empty, all go.
+        path = shlex.quote(os.path.join(patient.path, dependencies.PLACE))
+        yield problem(
+            "missing",
+            dependencies.PLACE,
+            f"what {waiting[0]}{more} waited for is not there, so nobody lets it go",
+            f"a worker does once the directory is there: mkdir -m 0700 {path}",
+            partial(patient.make_dir, dependencies.PLACE),
         )

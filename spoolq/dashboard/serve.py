@@ -123,7 +123,9 @@ class _Server(TcpWSGIServer):
                 for channel in self.active_channels.values()
                 if not channel.is_known and not channel.requests
             ]
-            if strangers:
+            # Who has just come has had no time to say who it is, and the others may all be about
+            # to be answered: then they make room.
+            if len(strangers) > 1:
                 min(strangers, key=lambda channel: channel.creation_time).handle_close()
 
     def maintenance(self, now: float) -> None:

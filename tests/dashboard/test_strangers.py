@@ -14,6 +14,7 @@ from spoolq import api, control
 from spoolq.dashboard import actions, serve
 from spoolq.errors import Busy
 from tests.conftest import DEADLINE, environment, wait_until
+from tests.dashboard.conftest import Visitor
 from tests.dashboard.test_serve import QUICK, connected, drip, head, impatient, is_closed, status
 
 __all__ = ["impatient"]
@@ -89,6 +90,48 @@ def test_a_crowd_of_strangers_keeps_nobody_out(visitor, data):
     finally:
         for connection in crowd:
             connection.close()
+
+
+def test_who_comes_while_all_others_are_being_answered_waits_for_room(spool, tmp_path):
+    """Found by a crowd that had sent all it had: who came next was the only one to be cut off."""
+    called, go = tmp_path / "called", tmp_path / "go"
+    called.mkdir()
+    script = (
+        "import os, sys, time; from spoolq import api; from spoolq.dashboard import serve\n"
+        "serve.MOST_CONNECTIONS = serve.THREADS = 8\n"
+        "def slow(environ, start_response):\n"
+        "    open(os.path.join(sys.argv[2], environ['PATH_INFO'][1:]), 'w').close()\n"
+        "    while not os.path.exists(sys.argv[3]):\n"
+        "        time.sleep(0.01)\n"
+        "    start_response('200 OK', [('Content-Length', '0')])\n"
+        "    return []\n"
+        "serve.Guard = lambda *args, **kwargs: slow\n"
+        "server = serve.listen(api.Spool(sys.argv[1]), '127.0.0.1', 0)\n"
+        "print(server.url, flush=True); server.run()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, spool.path, str(called), str(go)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    visitor = Visitor(process.stdout.readline().strip())
+    others = [connected(visitor) for _ in range(5)]  # with two of the server's own, room for one
+    try:
+        for number, other in enumerate(others):
+            other.sendall(b"GET /%d HTTP/1.0\r\n\r\n" % number)
+        wait_until(lambda: len(list(called.iterdir())) == len(others), "all to be heard")
+        with connected(visitor) as last:
+            last.sendall(b"GET /last HTTP/1.0\r\n\r\n")
+            wait_until((called / "last").exists, "the last to be heard")
+            go.touch()
+            assert status(last.recv(4096)) == 200
+    finally:
+        for other in others:
+            other.close()
+        process.terminate()
+        process.wait(DEADLINE)
+        process.stdout.close()
 
 
 def test_a_crowd_leaves_the_terminal_alone(start_dashboard):

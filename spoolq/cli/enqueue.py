@@ -84,7 +84,7 @@ def enqueue(stream: bool, **options: Any) -> None:
         ids = _publish_as_they_come(spool, layers, policy)
     else:
         ids = print_ids(publish_stdin(spool, layers, policy))
-    _tell(spool, ids)
+    _tell(spool, ids, options["cwd"])
 
 
 # --- what is to be enqueued -----------------------------------------------------------------------
@@ -237,12 +237,14 @@ def print_ids(ids: List[str]) -> List[str]:
 # --- words for people -----------------------------------------------------------------------------
 
 
-def _tell(spool: api.Spool, ids: Sequence[str]) -> None:
+def _tell(spool: api.Spool, ids: Sequence[str], cwd: Optional[str]) -> None:
     """On a terminal: which spool it was, and what keeps the jobs from running."""
     if not render.is_terminal(sys.stderr):
         return
     render.flush()
     render.say(f"{_number(ids)} enqueued in {render.escape(spool.path)}")
+    if cwd and not os.path.isdir(cwd):
+        render.say(f"there is no directory {render.escape(cwd)} here yet: without it none can run")
     what = standstill(spool)
     if what:
         render.say(what)

@@ -111,6 +111,14 @@ def test_enqueue_sees_that_a_worker_has_died(screen, start_worker):
     assert "no worker runs here" in screen("enqueue", "true").end()
 
 
+def test_enqueue_says_when_the_directory_is_not_there(screen, start_worker, tmp_path):
+    start_worker()
+    missing = tmp_path / "nowhere"
+    assert f"no directory {missing} here" in screen("enqueue", "--cwd", missing, "true").end()
+    missing.mkdir()
+    assert "no directory" not in screen("enqueue", "--cwd", missing, "true").end()
+
+
 def test_bulk_enqueue_shows_progress_and_takes_it_away(screen, spool):
     text = screen("enqueue", "-", stdin=b"true\n" * 3000).end()
     assert "reading" in text

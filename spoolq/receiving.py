@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import BinaryIO, Callable, Dict, List, Optional, Sequence, Tuple
 
-from spoolq import locks, names, views, wire
+from spoolq import admission, names, views, wire
 from spoolq.config import Settings
 from spoolq.errors import BadInput, Busy, InvalidJob, NotFound, OutcomeUnknown, SpoolqError
 from spoolq.job import Job, was_forwarded
@@ -92,7 +92,7 @@ class Receiver:
                 seen[name.id] = at
                 jobs[at] = (name, job)
         try:
-            with locks.held(self._spool.dir("tmp"), ".ids"):
+            with admission.held(self._spool):
                 self._take_in(jobs, answers)
         except (SpoolqError, OSError) as error:
             # Nothing was published, but what could not be looked for, or synced, may be here.

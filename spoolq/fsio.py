@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from operator import attrgetter
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -21,7 +22,6 @@ from spoolq.errors import InvalidJob
 _NEW = os.O_CREAT | os.O_EXCL | os.O_RDWR
 _CREATE = _NEW | (platform.SAFE_OPEN & ~getattr(os, "O_NONBLOCK", 0))
 _OPEN_DIR = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | platform.SAFE_OPEN
-_NAME = attrgetter("name")
 _SYNC_TOGETHER = 24  # from so many files on, one sync of the filesystem is cheaper (measured)
 
 
@@ -95,7 +95,7 @@ class Dir:
 
     def scan(self) -> Iterator[str]:
         """Yield the names of all entries, in no order, without holding them all."""
-        return map(_NAME, self.entries())
+        return map(attrgetter("name"), self.entries())
 
     def entries(self) -> Iterator[os.DirEntry[str]]:
         """Yield all entries with their kinds, in no order."""
@@ -104,7 +104,7 @@ class Dir:
             with os.scandir(descriptor if self._at else self.path) as entries:
                 yield from entries
         finally:
-            if self._at:
+            with suppress(OSError):  # it was but read; and who reads no further is told of nothing
                 os.close(descriptor)
 
     def _open_anew(self) -> int:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from spoolq import platform
 from spoolq.logs import logger
@@ -17,6 +18,12 @@ from spoolq.spool import SpoolDir
 REPOSITORY = Path(__file__).resolve().parent.parent
 # A suite that a script started with `&` inherits an ignored SIGINT, and so would every child.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An example may take its time on a slow, shared machine; and the checkout may be somebody else's.
+settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+settings.load_profile("unhurried")
 
 # The long campaigns (power cuts, every system call) run when they are asked for: SPOOLQ_CAMPAIGNS=1
 # makes pytest run their short forms; read now, since every test is kept from SPOOLQ_ variables.

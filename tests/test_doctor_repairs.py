@@ -100,9 +100,7 @@ def _damage(spool, what):
         put.write(spool, "", "config.json", "{")
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     jobs=st.lists(st.sampled_from(sorted(JOBS)), max_size=6),
     damages=st.lists(st.sampled_from(DAMAGES), max_size=4),

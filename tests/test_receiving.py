@@ -256,7 +256,7 @@ TALK = st.lists(
 
 
 @given_(TALK)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_whatever_is_said_to_it_only_whole_batches_of_jobs_come_in(talk):
     with tempfile.TemporaryDirectory() as top:
         spool = SpoolDir.create(os.path.join(top, "spool"))

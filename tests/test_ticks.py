@@ -107,7 +107,7 @@ INSTANTS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(EXPRESSIONS), st.sampled_from(ZONES), INSTANTS, st.floats(0, 0.999))
 def test_the_next_tick_is_the_same_from_wherever_before_it_one_asks(text, zone, instant, share):
     cron = Cron(text, zone)
@@ -116,7 +116,7 @@ def test_the_next_tick_is_the_same_from_wherever_before_it_one_asks(text, zone, 
     assert cron.after(instant + (tick - instant) * share) == tick
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(EXPRESSIONS),
     st.sampled_from(ZONES),
@@ -181,7 +181,7 @@ def test_what_is_no_zone_is_refused(zone):
         Cron("@daily", zone)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.text("0123456789*/,-#LW MONSUJANFEB²", max_size=9), min_size=5, max_size=5))
 def test_whatever_is_written_is_an_expression_or_refused(fields):
     try:

@@ -217,7 +217,7 @@ def test_status_tells_how_many_there_are_which_comes_next_and_what_is_wrong(spoo
     spoolq("schedule", "add", "yearly", "@yearly", "x")
     spoolq("schedule", "add", "soon", "* * * * *", "x")
     done = spoolq("status")
-    assert re.search(r"^  schedules   2  the next (in \d+ s|now): soon$", done.out, re.MULTILINE)
+    assert re.search(r"^  schedules   2  the next (in [\d sm]+|now): soon$", done.out, re.MULTILINE)
     assert "spoolq worker start" in done.err
     with open(os.path.join(spool.path, "schedules", "bad\x1b.json"), "w") as file:
         file.write("{}")

@@ -128,6 +128,7 @@ DAGGERS: Dict[str, Tuple[str, ...]] = {
     "and then publishes the job, all under the lock on `tmp/.ids`.": (
         "model: what a job waits for is noted when it is published",
         "loop: a job is published before it is noted what it waits for",
+        "power: no-waits-sync",
     ),
     "A job of that time that is seen first, and after that none of its files,": (
         "model: the files of what is waited for are looked at first",

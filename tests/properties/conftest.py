@@ -1,12 +1,6 @@
-"""Hypothesis on a slow, shared machine: an example may take its time."""
+"""Fewer examples: each plays a whole history of a spool."""
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
-settings.register_profile(
-    "spoolq",
-    deadline=None,
-    max_examples=50,
-    suppress_health_check=[HealthCheck.too_slow],
-    database=None,  # the checkout may belong to somebody else
-)
+settings.register_profile("spoolq", settings.get_profile("unhurried"), max_examples=50)
 settings.load_profile("spoolq")

@@ -5,7 +5,7 @@ These are the negative controls: a campaign that cannot tell them from spoolq pr
 
 import sys
 
-from spoolq import fsio, platform, spool
+from spoolq import dependencies, fsio, platform, spool
 from spoolq.cli.main import main
 
 
@@ -42,10 +42,17 @@ def _whole_before():
     fsio.Dir.sync_all_of_btrfs = only_after
 
 
+def _waits():
+    """Leave out the sync of what a new job waits for."""
+    honest = dependencies.begin
+    dependencies.begin = lambda place, waits, durability: honest(place, waits, "none")
+
+
 RULES = {
     "no-file-sync": _file,
     "no-directory-sync": _directory,
     "no-record-sync": _record,
+    "no-waits-sync": _waits,
     "no-whole-sync": _whole,
     "no-whole-sync-before": _whole_before,
 }

@@ -112,7 +112,7 @@ class Bench:
         discipline = self._task.discipline
         try:
             before = checker.read(path, self._drops)
-            verdict = judge.at_once(before, sums, discipline)
+            verdict = judge.at_once(before, judge.waits(path), sums, discipline)
             if discipline == "none" and not real:
                 return verdict  # a torn job is only judged by a worker, which takes seconds
             trouble = _by_worker(path) if real else _in_a_child(path)

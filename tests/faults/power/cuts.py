@@ -95,7 +95,7 @@ class _Loop:
                 return []
             drops = _drops(path)
             before = checker.read(path, drops)
-            wrong = judge.at_once(before, sums, "full").violations
+            wrong = judge.at_once(before, judge.waits(path), sums, "full").violations
             if recover:
                 to_the_end(path)
                 after = checker.read(path, drops)

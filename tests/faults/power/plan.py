@@ -9,11 +9,13 @@ from .machine import FILESYSTEMS
 LEVELS = ("full", "accept", "none")
 
 #: Where a control is caught. ext4 writes a file's data out when it is renamed over another
-#: (auto_da_alloc), and btrfs starts to, so a record's missing sync shows on xfs alone.
+#: (auto_da_alloc), and btrfs starts to, so a record's missing sync shows on xfs alone. The others
+#: keep the order in which names come into directories; btrfs may keep one that was synced alone.
 _CONTROLS = {
     "no-file-sync": FILESYSTEMS,
     "no-directory-sync": FILESYSTEMS,
     "no-record-sync": ("xfs",),
+    "no-waits-sync": ("btrfs",),
     "no-whole-sync": ("btrfs",),
 }
 

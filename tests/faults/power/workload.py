@@ -18,11 +18,18 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def contents(name):
-    """Return the fields of the job of this name: `kind-round-number-size-end`."""
-    size, end = name.split("-")[-2:]
+    """Return the fields of the job of this name: `kind-round-number-size-end`.
+
+    Each link of a `chain` but the first waits for the one before it.
+    """
+    kind, turn, number, size, end = name.split("-")
     fields = {"command": ["true"] if end == "ok" else "exit 3", "name": name, "max_retries": 0}
     if end == "again":
         fields.update(max_retries=1, backoff_base=0.2)
+    if kind == "chain":
+        fields["id"] = name
+        if int(number):
+            fields["after"] = [f"{kind}-{turn}-{int(number) - 1}-{size}-{end}"]
     if int(size):
         fields["env"] = {"PAD": (name * (int(size) // len(name) + 1))[: int(size)]}
     return fields
@@ -138,9 +145,10 @@ def neighbour(path, gone):
 
 
 def one_round(guest, turn, batch):
-    """One job, three, a drop, `batch` more; a worker beside, killed in every other round."""
+    """One job, a chain, three, a drop, `batch` more; a worker beside, killed every other round."""
     process, thread = guest.worker()
     guest.enqueue(_names("single", turn, 1))
+    guest.enqueue([f"chain-{turn}-{number}-300-ok" for number in range(3)])
     guest.enqueue(_names("three", turn, 3))
     guest.drop(f"drop-{turn}-0-3000-ok")
     if batch:

@@ -245,6 +245,20 @@ def test_a_job_that_is_held_besides_waits_again_when_it_is_released(spool, api, 
     assert changing.release(spool, "c", clock).name.at == clock()
 
 
+def test_a_job_that_was_changed_while_it_was_held_is_let_go_like_any_other(
+    spool, api, clock, releasing
+):
+    api.enqueue("true", id="a")
+    api.enqueue("true", id="b", after=["a"])
+    changing.hold(spool, "b")
+    held = views.find(spool, "b")
+    changing.rewrite(spool, held, {**changing.shown(held), "timeout": 5})
+    assert changing.release(spool, "b", clock).name.stamp == AFTER
+    end(spool, clock, "a")
+    releasing.look(SETTINGS)
+    assert views.find(spool, "b").name.at == clock()
+
+
 def test_a_dead_job_that_is_retried_waits_for_what_is_there_again(spool, api, clock, releasing):
     api.enqueue("true", id="a")
     api.enqueue("true", id="x")

@@ -65,7 +65,9 @@ def sync(descriptor):
     try:
         os.fsync(descriptor)
     except OSError:
-        if fault != "syncs and does not look":
+        if fault == "syncs once more":
+            os.fsync(descriptor)
+        elif fault != "syncs and does not look":
             raise
 
 
@@ -140,6 +142,12 @@ if fault == "syncs after that":
     sync(file)
 if fault == "writes after that":
     os.write(file, b"\n")
+others = [] if not fault.endswith("all there is") else os.listdir(os.path.join(spool, "tmp"))
+for other in (other for other in others if not other.startswith(".")):
+    if fault == "removes all there is":
+        os.unlink(os.path.join(spool, "tmp", other))
+    else:
+        os.rename(os.path.join(spool, "tmp", other), os.path.join(pending, other))
 if fault == "notes it":
     with open(os.path.join(spool, "logs", "submitted"), "a") as notes:
         print(job_id, file=notes)

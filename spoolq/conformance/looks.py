@@ -160,6 +160,14 @@ def without_pending(producer: Producer, ground: Ground) -> Iterator[Broken]:
     yield from _refused(spool, ran, "nothing could be put into pending/")
 
 
+def without_a_spool(producer: Producer, ground: Ground) -> Iterator[Broken]:
+    """Run it in an empty directory, as where a disk is not mounted: no worker looks there."""
+    spool = os.path.join(ground.top, "no-spool")
+    os.mkdir(spool)
+    ran = producer.run(spool, _SHORT)
+    yield from _refused(spool, ran, "there was an empty directory and no spool")
+
+
 def with_a_taken_name(producer: Producer, ground: Ground) -> Iterator[Broken]:
     """Let its name be taken when it publishes: it may fail or take another, but not replace."""
     spool = ground.spool()

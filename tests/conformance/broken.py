@@ -120,6 +120,9 @@ def write(made, text):
     return file
 
 
+if fault == "makes a spool":
+    os.makedirs(pending, exist_ok=True)
+    os.makedirs(os.path.join(spool, "tmp"), exist_ok=True)
 in_group = os.stat(pending).st_mode & stat.S_ISGID and fault != "its own alone in a group"
 os.umask(0o002 if fault == "writable by its group" else 0o007 if in_group else 0o077)
 text = made_text()

@@ -49,6 +49,7 @@ FAULTS = {
     "syncs and does not look": "errors",
     "syncs once more": "errors",
     "ends with 1": "errors",
+    "makes a spool": "errors",
 }
 #: Those that only a full disk shows, or only the system calls.
 ON_A_FULL_DISK = ("leaves its file after an error", "does not look at writes")

@@ -99,9 +99,13 @@ class Gate:
         try:
             self._waits[one.name.id] = dependencies.unmet(waits, states, self._waits)
         except InvalidJob:
-            del self._waits[one.name.id]
-            self._keys.pop(one.job.fields.get("key", ""), None)
+            self.withdraw(one)
             raise
+
+    def withdraw(self, one: Asked) -> None:
+        """Refuse a job that was let in."""
+        del self._waits[one.name.id]
+        self._keys.pop(one.job.fields.get("key", ""), None)
 
     def replace(self, one: Asked, taken: KeyTaken) -> None:
         """Let a job in as it is to be once the one that has its key is cancelled.
@@ -120,7 +124,7 @@ class Gate:
         """Refuse jobs that were let in and wait for each other.
 
         Raises:
-            InvalidJob: two or more do.
+            Circle: two or more do.
         """
         dependencies.refuse_circles([wait for some in self._waits.values() for wait in some])
 
@@ -131,7 +135,7 @@ class Gate:
         (test_what_a_killed_enqueue_left_is_swept).
 
         Raises:
-            InvalidJob: they wait for each other in a circle.
+            Circle: they wait for each other.
         """
         self.refuse_circles()
         waits = [wait for some in self._waits.values() for wait in some]

@@ -239,6 +239,7 @@ class Intake:
                         except (InvalidJob, IdTaken, KeyTaken) as error:
                             del left[drop.filename]
                             self._refuse(drop, error, settings)
+                self._refuse_circles(gate, left)
                 gate.make(settings.durability)
                 for drop in [*left.values()]:
                     name = gate.name(drop.asked.name)
@@ -249,6 +250,18 @@ class Intake:
             for filename in left:
                 self.put_off(filename, error)
         return ready
+
+    def _refuse_circles(self, gate: admission.Gate, left: Dict[str, _Drop]) -> None:
+        """Bury drops that wait for each other, so that the others are let in."""
+        while True:
+            try:
+                return gate.refuse_circles()
+            except dependencies.Circle as circle:
+                for drop in [*left.values()]:
+                    if drop.asked.name.id in circle.jobs:
+                        del left[drop.filename]
+                        gate.withdraw(drop.asked)
+                        self._bury(drop.filename, circle)
 
     def _refuse(self, drop: _Drop, error: SpoolqError, settings: Settings) -> None:
         """Bury what is refused; what it waits for may be about to be dropped itself."""

@@ -22,6 +22,7 @@ from spoolq.views import JobView
 
 #: What a job is, and not how it is to run: no edit changes it.
 FIXED = ("id", "created_at", "history", "after", "after_any", "key")
+_OF_NAME = ("priority", "run_at")
 _WAITING = ("pending", "failed")
 
 
@@ -45,21 +46,21 @@ def release(spool: SpoolDir, job_id: str, clock: Callable[[], datetime] = instan
         NotFound, WrongState: as `hold`.
     """
 
-    def due(name: Name) -> Name:
-        now = instants.to_stamp(clock())
-        if is_held(name.stamp) and name.stamp != AFTER and dependencies.waits_of(spool, name.id):
-            return name._replace(stamp=AFTER)
-        return name if name.stamp <= now else name._replace(stamp=now)
-
-    return _renamed(spool, job_id, due)
+    return _renamed(spool, job_id, lambda name: _due(spool, name, clock))
 
 
-def rewrite(spool: SpoolDir, before: JobView, fields: Mapping[str, Any]) -> JobView:
+def rewrite(
+    spool: SpoolDir,
+    before: JobView,
+    fields: Mapping[str, Any],
+    clock: Callable[[], datetime] = instants.now,
+) -> JobView:
     """Give a waiting job other fields, and return it.
 
     Args:
         before: the job as it was when the fields were thought of: it must still be that.
-        fields: all that it is to have, but for FIXED; priority and run_at go into its name.
+        fields: all that it is to have, but for FIXED. Where priority and run_at are not as `shown`,
+            they go into its name; without the run_at that was shown it falls due.
 
     Raises:
         InvalidJob: a field is wrong; nothing was changed.
@@ -70,9 +71,15 @@ def rewrite(spool: SpoolDir, before: JobView, fields: Mapping[str, Any]) -> JobV
     assert before.name is not None
     kept = {key: old.fields[key] for key in FIXED if key in old.fields}
     given = {key: fields[key] for key in fields if key not in FIXED and key not in DERIVED}
+    seen = shown(before)
+    job = Job({**given, **kept})  # what is wrong with it is told of what was given
+    name = _as_wished(spool, before.name, seen, job, clock)
+    for key in _OF_NAME:  # what is in the name alone stays there: a hold is no time of the job
+        if given.get(key) == seen.get(key):
+            given.pop(key, None)
+            given.update({key: old.fields[key]} if key in old.fields else {})
     job = Job({**given, **kept})
     data = job.to_bytes()
-    name = _as_wished(before.name, old, job)
     if job.fields == old.fields:
         return _renamed(spool, before.id, lambda _: name)
     with worker_for_a_moment(spool) as own, translated(spool.path):
@@ -122,13 +129,25 @@ def _put_back(spool: SpoolDir, claim: Name, before: JobView) -> None:
     spool.requeue("processing", str(claim), before.name, stamp, attempt, into=before.state)
 
 
-def _as_wished(name: Name, old: Job, new: Job) -> Name:
+def _as_wished(
+    spool: SpoolDir, name: Name, seen: Mapping[str, Any], new: Job, clock: Callable[[], datetime]
+) -> Name:
     """Return a job's name after its fields were changed: only what has changed goes into it."""
-    moved = new.fields.get("run_at") != old.fields.get("run_at") and new.run_at is not None
+    moved = new.fields.get("run_at") != seen.get("run_at")
     if moved and name.stamp != AFTER:  # else it is due at that time once nothing is waited for
-        assert new.run_at is not None
-        name = name._replace(stamp=instants.to_stamp(new.run_at))
+        at = new.run_at
+        name = (
+            _due(spool, name, clock) if at is None else name._replace(stamp=instants.to_stamp(at))
+        )
     return name._replace(priority=new.fields.get("priority", name.priority))
+
+
+def _due(spool: SpoolDir, name: Name, clock: Callable[[], datetime]) -> Name:
+    """Return a job's name when it is held no more, and waits for no time."""
+    now = instants.to_stamp(clock())
+    if is_held(name.stamp) and name.stamp != AFTER and dependencies.waits_of(spool, name.id):
+        return name._replace(stamp=AFTER)
+    return name if name.stamp <= now else name._replace(stamp=now)
 
 
 def _waiting(view: JobView) -> Job:

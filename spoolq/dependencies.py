@@ -17,6 +17,7 @@ from typing import Container, Dict, Iterable, Iterator, List, Mapping, NamedTupl
 from spoolq import annexes, names
 from spoolq.errors import InvalidJob
 from spoolq.job import Job
+from spoolq.layout import put_away
 from spoolq.spool import SpoolDir
 
 PLACE = "after"
@@ -27,6 +28,15 @@ _MARK = re.compile(r"([^.]+)\.(after|after-any)\.([^.]+)")
 
 class Unknown(InvalidJob):
     """A job waits for one that does not exist, or not yet."""
+
+
+class Circle(InvalidJob):
+    """Jobs wait for each other; none of them would ever run."""
+
+    def __init__(self, jobs: List[str]) -> None:
+        names_of_all = " after ".join([*jobs, jobs[0]])
+        super().__init__(f"these jobs wait for each other: {names_of_all}", path=("after",))
+        self.jobs = jobs
 
 
 class Wait(NamedTuple):
@@ -99,10 +109,10 @@ def begin(spool: SpoolDir, waits: Iterable[Wait], durability: str) -> None:
 
 
 def end(spool: SpoolDir, wait: Wait) -> None:
-    """Wait for this no more."""
+    """Wait for this no more; a directory that somebody has made of that name goes as well."""
     place = annexes.opened(spool, PLACE)
     if place is not None:
-        place.discard(str(wait))
+        put_away(place, str(wait), spool.dir("tmp"))
 
 
 def unmet(waits: List[Wait], places: Mapping[str, str], also: Container[str]) -> List[Wait]:
@@ -146,7 +156,7 @@ def refuse_circles(waits: List[Wait]) -> None:
     """Refuse jobs of one batch that wait for each other in a circle.
 
     Raises:
-        InvalidJob: two or more do; none of them would ever run.
+        Circle: two or more do.
     """
     by_job: Dict[str, List[str]] = {}
     for wait in waits:
@@ -158,8 +168,7 @@ def refuse_circles(waits: List[Wait]) -> None:
         while path:
             for other in path[-1]:
                 if done.get(other) is False:
-                    circle = " after ".join([*trail[trail.index(other) :], other])
-                    raise InvalidJob(f"these jobs wait for each other: {circle}", path=("after",))
+                    raise Circle(trail[trail.index(other) :])
                 if other in by_job and other not in done:
                     done[other] = False
                     trail.append(other)

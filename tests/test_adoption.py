@@ -629,3 +629,19 @@ def test_thousands_of_drops_at_once_become_as_many_jobs(spool, intake, clock):
     assert len(dead(spool)) == MANY // 100
     for filename in made[:50]:
         Job.from_bytes(given.content(spool, "pending", filename))
+
+
+def test_drops_that_wait_for_each_other_hold_up_no_other(spool, intake):
+    circles = {"a": "b", "b": "a", "c": "d", "d": "e", "e": "c"}
+    for job_id, other in circles.items():
+        given.write(spool, "pending", f"{job_id}.json", _drop(job_id, after=[other]))
+    given.write(spool, "pending", "f.json", _drop("f", after=["g"], key="k"))
+    given.write(spool, "pending", "g.json", _drop("g"))
+    admit(spool, intake)
+    assert sorted(dead(spool)) == sorted(f"{job_id}.json" for job_id in circles)
+    assert sorted(names.id_in(name) for name in spool.dir("pending").list()) == ["f", "g"]
+    assert spool.dir("after").list() == ["f.after.g"]
+
+
+def _drop(job_id, **fields):
+    return json.dumps({"id": job_id, "command": "true", **fields})

@@ -94,6 +94,35 @@ def test_only_what_was_changed_goes_into_the_name(spool, clock, waiting):
     assert view.name.attempt == 1
 
 
+def test_a_job_that_is_held_has_no_time_for_that(spool, clock, waiting):
+    changing.hold(spool, "a")
+    view = changing.rewrite(spool, waiting(), {**changing.shown(waiting()), "timeout": 7})
+    assert view.job.fields == {"command": "echo a", "timeout": 7, "tags": ["old"]}
+    assert view.name.stamp == HELD
+
+
+def test_a_time_that_the_file_has_already_goes_into_the_name(spool, clock):
+    at = instants.later(clock(), 60)
+    job(spool, "pending", named(clock, "a"), run_at=instants.to_rfc3339(at))  # released since
+    before = views.find(spool, "a")
+    fields = {**changing.shown(before), "run_at": instants.to_rfc3339(at)}
+    assert changing.rewrite(spool, before, fields).name.at == at
+
+
+def test_without_the_time_that_it_had_a_job_falls_due(spool, clock, waiting):
+    changing.hold(spool, "a")
+    view = waiting()
+    for at in (None, instants.later(clock(), 60)):
+        if at is not None:
+            later = {**changing.shown(view), "run_at": instants.to_rfc3339(at)}
+            view = changing.rewrite(spool, view, later, clock)
+        clock.advance(1)
+        fields = {k: v for k, v in changing.shown(view).items() if k != "run_at"}
+        view = changing.rewrite(spool, view, fields, clock)
+        assert view.name.at == clock()
+        assert "run_at" not in view.job.fields
+
+
 def test_a_failed_job_that_is_rewritten_waits_for_its_retry_still(spool, clock):
     name = job(spool, "failed", named(clock, "a", attempt=2, wait=30))
     view = changing.rewrite(spool, views.find(spool, "a"), {"command": "y"})

@@ -245,6 +245,33 @@ def test_a_job_that_is_held_besides_waits_again_when_it_is_released(spool, api, 
     assert changing.release(spool, "c", clock).name.at == clock()
 
 
+def test_a_job_that_was_changed_while_it_was_held_is_let_go_like_any_other(
+    spool, api, clock, releasing
+):
+    api.enqueue("true", id="a")
+    api.enqueue("true", id="b", after=["a"])
+    changing.hold(spool, "b")
+    held = views.find(spool, "b")
+    changing.rewrite(spool, held, {**changing.shown(held), "timeout": 5})
+    assert changing.release(spool, "b", clock).name.stamp == AFTER
+    end(spool, clock, "a")
+    releasing.look(SETTINGS)
+    assert views.find(spool, "b").name.at == clock()
+
+
+def test_a_directory_in_the_place_of_a_file_holds_up_nothing(spool, api, clock, releasing):
+    api.enqueue("true", id="a")
+    api.enqueue("true", id="b", after=["a"])
+    place = spool.dir("after")
+    for stray in ("nobody.after.a", "a.after.nobody"):
+        place.make_dir(stray)
+    place.unlink("b.after.a")
+    place.make_dir("b.after.a")
+    end(spool, clock, "a")
+    releasing.look(SETTINGS)
+    assert (state(spool, "b"), open_files(spool)) == ("pending", [])
+
+
 def test_a_dead_job_that_is_retried_waits_for_what_is_there_again(spool, api, clock, releasing):
     api.enqueue("true", id="a")
     api.enqueue("true", id="x")

@@ -1,17 +1,19 @@
 """`run` of many: enqueue them, wait until all have ended, and print what each printed, grouped.
 
 With -j a worker of their own runs them, so many at a time, and leaves with the last of them; it is
-a worker like any other, in a session of its own, so Ctrl+C lets go of the jobs and stops none.
+a worker like any other, in a session of its own, so Ctrl+C lets go of the jobs and stops none;
+SIGTERM and SIGHUP do the same.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any, Dict, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Set
 
 import spoolq
 from spoolq import api, instants, logs, names, views
@@ -62,10 +64,15 @@ def to_the_end(
     following = _Following(spool, batch.ids)
     crew = None if count is None else _Crew(spool, batch.tag, count)
     try:
-        _follow(spool, following, batch, crew, halts)
+        with _heeding_signals():
+            _follow(spool, following, batch, crew, halts)
     except KeyboardInterrupt:
         _let_go(following, batch, crew)
         return INTERRUPTED
+    except _Asked as asked:
+        with suppress(OSError):  # the terminal has gone
+            _let_go(following, batch, crew)
+        return 128 + asked.number
     except BaseException:
         if crew is not None:
             crew.stop()
@@ -76,6 +83,31 @@ def to_the_end(
     if dead or render.is_terminal(sys.stderr):
         render.say(f"{len(batch.ids) - dead} of {len(batch.ids)} completed")
     return min(dead, MOST)
+
+
+class _Asked(BaseException):
+    """Another signal than that of Ctrl+C asks to let go of the jobs."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def _heeding_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP be told of; one that is ignored, as under nohup, stays so."""
+
+    def ask(number: int, _: Any) -> NoReturn:
+        raise _Asked(number)
+
+    numbers = [getattr(signal, name, signal.SIGTERM) for name in ("SIGTERM", "SIGHUP")]
+    heeded = [one for one in {*numbers} if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {one: signal.signal(one, ask) for one in heeded}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _follow(
@@ -124,7 +156,7 @@ def _let_go(following: _Following, batch: Batch, crew: Optional[_Crew]) -> None:
     tag = render.escape(shell_word(batch.tag))
     left = len(following.left)
     what = "1 job, which goes on" if left == 1 else f"{left} jobs, which go on"
-    by = f", by worker process {crew.pid}" if crew is not None else ""
+    by = f", by worker process {crew.pid}" if crew is not None and not crew.has_left() else ""
     render.say(f"let go of {what}{by}")
     render.say(f"  spoolq wait --tag {tag}      wait for them")
     render.say(f"  spoolq cancel --tag {tag}    end them")

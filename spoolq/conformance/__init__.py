@@ -79,7 +79,9 @@ def examine(
         if submits:
             broken += looks.plainly(producer, place, 3 if long else 1)
             broken += looks.together(producer, place, 10 if long else 1)
+            broken += looks.with_others_there(producer, place)
             broken += looks.without_pending(producer, place)
+            broken += looks.without_a_spool(producer, place)
             if no_calls is None:
                 broken += looks.in_order(producer, place)
                 broken += looks.killed(producer, place, None if long else kills)

@@ -48,6 +48,8 @@ _RESUMED = re.compile(r"<\.\.\. \w+ resumed>")
 
 #: Each process finds the first names that it would publish under taken (mv tries two ways).
 TAKEN = "?renameat2,?link,?linkat:error=EEXIST:when=1..3"
+#: The first sync of each process fails, and a second one of the same file would not.
+FIRST_SYNC = "?fsync,?fdatasync:error=EIO:when=1"
 
 
 class Step(NamedTuple):

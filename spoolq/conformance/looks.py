@@ -33,6 +33,7 @@ COMMANDS: Dict[str, bytes] = {
     "an option": b"-n --help -- -e",
     "length": b"true " + b"0123456789abcde\\" * 6000,
 }
+_WHOLE = b'{"command": "true"}\n'
 _LONG = COMMANDS["length"]
 _SHORT = COMMANDS["words"]
 #: Not UTF-8: to be refused, or replaced, but never to be written as they are.
@@ -90,6 +91,33 @@ def together(producer: Producer, ground: Ground, rounds: int) -> Iterator[Broken
             yield Broken("unique", f"{len(told)} ids were told at the same time, {there} are there")
 
 
+def with_others_there(producer: Producer, ground: Ground) -> Iterator[Broken]:
+    """Run it where another producer is writing a job, and has published one: both are to stay."""
+    spool = ground.spool()
+    others = {
+        os.path.join(spool, directory, f"20260101T000000000000Z.p5.a0.{job_id}.json"): data
+        for directory, job_id, data in (("tmp", "half", b'{"comm'), ("pending", "whole", _WHOLE))
+    }
+    for path, data in others.items():
+        with open(path, "xb") as file:
+            file.write(data)
+    ran = producer.run(spool, _SHORT)
+    for path, data in others.items():
+        if not _holds(path, data):
+            yield Broken("nothing-else", f"{os.path.relpath(path, spool)}, another's, was touched")
+    there = len(contents.jobs(spool))
+    if ran.code == 0 and there > 2:
+        yield Broken("nothing-else", f"with another's job, pending/ holds {there} files")
+
+
+def _holds(path: str, data: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read() == data
+    except OSError:
+        return False
+
+
 def in_order(producer: Producer, ground: Ground) -> Iterator[Broken]:
     """Look at the order of its system calls, once with a short and once with a long command."""
     for command in (_SHORT, _LONG):
@@ -132,6 +160,14 @@ def without_pending(producer: Producer, ground: Ground) -> Iterator[Broken]:
     yield from _refused(spool, ran, "nothing could be put into pending/")
 
 
+def without_a_spool(producer: Producer, ground: Ground) -> Iterator[Broken]:
+    """Run it in an empty directory, as where a disk is not mounted: no worker looks there."""
+    spool = os.path.join(ground.top, "no-spool")
+    os.mkdir(spool)
+    ran = producer.run(spool, _SHORT)
+    yield from _refused(spool, ran, "there was an empty directory and no spool")
+
+
 def with_a_taken_name(producer: Producer, ground: Ground) -> Iterator[Broken]:
     """Let its name be taken when it publishes: it may fail or take another, but not replace."""
     spool = ground.spool()
@@ -144,7 +180,7 @@ def with_a_taken_name(producer: Producer, ground: Ground) -> Iterator[Broken]:
 
 
 def with_failing_syncs(producer: Producer, ground: Ground) -> Iterator[Broken]:
-    """Let its syncs fail: all of them, then all but the first of each of its processes."""
+    """Let its syncs fail: all, then all but the first of each of its processes, then that one."""
     for first, what in ((1, "every sync"), (2, "every sync but the first")):
         spool = ground.spool()
         ran = calls.with_failing_syncs(producer, spool, _SHORT, first)
@@ -155,6 +191,12 @@ def with_failing_syncs(producer: Producer, ground: Ground) -> Iterator[Broken]:
         elif first == 1 and ran.out:
             yield Broken("told-last", f"{what} failed, and it {_ended(ran)}")
         yield from contents.left_in_tmp(spool)
+    spool = ground.spool()
+    ran, steps = calls.traced(producer, spool, _SHORT, calls.FIRST_SYNC)
+    made = {step.path for step in steps if step.kind == calls.MADE}
+    again = any(step.kind == calls.SYNCED and step.path in made for step in steps)
+    if ran.code == 0 and len(made) == 1 and again:
+        yield Broken("errors", f"a sync failed, it synced that file again, and it {_ended(ran)}")
 
 
 def _beside(before: Dict[str, int], after: Dict[str, int]) -> Iterator[Broken]:

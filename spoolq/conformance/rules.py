@@ -128,14 +128,14 @@ RULES: Dict[str, Rule] = {
         FILES,
     ),
     "nothing-else": Rule(
-        "Nothing else in the spool is made, changed or removed.",
+        "Nothing else in the spool is made, changed or removed, of other producers neither.",
         "A producer that takes part in what belongs to the workers.",
         "Principles",
         FILES,
     ),
     "errors": Rule(
         "It ends with 0 if the job is there, else with another code and without an id, and "
-        "no part of it is in `pending/`.",
+        "no part of it is in `pending/`. What could not be synced is not synced again.",
         "A full disk, or a failed sync, that is told as success.",
         "Enqueue",
         f"{FILES}, {CALLS}, {DISK}",

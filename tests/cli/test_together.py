@@ -100,7 +100,8 @@ def test_retries_are_waited_for_and_the_last_run_is_printed(run_cli):
     assert done.stdout == "try 2\n"
 
 
-def test_ctrl_c_lets_go_of_the_jobs_which_go_on(spool):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_and_the_like_let_go_of_the_jobs_which_go_on(spool, number):
     process = subprocess.Popen(
         [sys.executable, "-m", "spoolq", "--spool", spool.path, "run", "-j", "1", "-"],
         stdin=subprocess.PIPE,
@@ -114,9 +115,9 @@ def test_ctrl_c_lets_go_of_the_jobs_which_go_on(spool):
     process.stdin.close()
     process.stdin = None
     wait_until(lambda: entries(spool, "processing"), "the first")
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    os.killpg(process.pid, number)  # as a terminal does
     _, said = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "let go of 2 jobs, which go on, by worker process" in said
     assert "spoolq cancel --tag run-" in said
     open("go", "w").close()

@@ -65,7 +65,9 @@ def sync(descriptor):
     try:
         os.fsync(descriptor)
     except OSError:
-        if fault != "syncs and does not look":
+        if fault == "syncs once more":
+            os.fsync(descriptor)
+        elif fault != "syncs and does not look":
             raise
 
 
@@ -118,6 +120,9 @@ def write(made, text):
     return file
 
 
+if fault == "makes a spool":
+    os.makedirs(pending, exist_ok=True)
+    os.makedirs(os.path.join(spool, "tmp"), exist_ok=True)
 in_group = os.stat(pending).st_mode & stat.S_ISGID and fault != "its own alone in a group"
 os.umask(0o002 if fault == "writable by its group" else 0o007 if in_group else 0o077)
 text = made_text()
@@ -140,6 +145,12 @@ if fault == "syncs after that":
     sync(file)
 if fault == "writes after that":
     os.write(file, b"\n")
+others = [] if not fault.endswith("all there is") else os.listdir(os.path.join(spool, "tmp"))
+for other in (other for other in others if not other.startswith(".")):
+    if fault == "removes all there is":
+        os.unlink(os.path.join(spool, "tmp", other))
+    else:
+        os.rename(os.path.join(spool, "tmp", other), os.path.join(pending, other))
 if fault == "notes it":
     with open(os.path.join(spool, "logs", "submitted"), "a") as notes:
         print(job_id, file=notes)

@@ -47,7 +47,9 @@ FAULTS = {
     "does not look at writes": "errors",
     "does not look at its link": "errors",
     "syncs and does not look": "errors",
+    "syncs once more": "errors",
     "ends with 1": "errors",
+    "makes a spool": "errors",
 }
 #: Those that only a full disk shows, or only the system calls.
 ON_A_FULL_DISK = ("leaves its file after an error", "does not look at writes")
@@ -66,6 +68,7 @@ IN_ITS_CALLS = (
     "name not synced",
     "tells before the name is synced",
     "syncs and does not look",
+    "syncs once more",
 )
 #: Those that a kill shows as well, so that they are killed.
 KILLED = ("", "slow, in place", "tells first")
@@ -106,6 +109,13 @@ def test_a_kill_by_itself_shows_what_it_can(fault, rule, tmp_path):
     broken = list(looks.killed(producer, Ground(str(tmp_path)), most=None))
     assert {each.rule for each in broken} == {rule}
     assert all("killed after step" in each.seen for each in broken)
+
+
+@pytest.mark.parametrize("fault", ["", "removes all there is", "publishes all there is"])
+def test_who_takes_what_is_anothers_is_told_of(fault, tmp_path):
+    producer = Producer([sys.executable, "-I", "-S", BROKEN, fault])
+    broken = looks.with_others_there(producer, Ground(str(tmp_path)))
+    assert {each.rule for each in broken} == ({"nothing-else"} if fault else set())
 
 
 def test_without_strace_a_kill_at_random_shows_half_a_job(tmp_path):

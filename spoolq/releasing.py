@@ -19,6 +19,9 @@ from spoolq.names import Name
 from spoolq.spool import Record
 from spoolq.views import JobView
 
+_AT_ONCE = (
+    0.25  # seconds in a row; each end of a job is synced, and the loop has runs to look after
+)
 _ENDED = ("completed", "dead")
 _GONE = ""  # in the place of a state: there is no such job
 
@@ -31,8 +34,23 @@ class Releasing(Sparing):
         self._spool = beside.spool
         self._beside = beside
         self._waits: Dict[str, Set[Wait]] = {}  # by what is waited for, as of the last look
+        self._open: List[Tuple[Wait, str]] = []  # what is to be settled, and for what state
         self._is_told = False  # the bell, of a job that was let go
         self._names: Dict[str, Name] = {}  # of all that is held in pending/, as of the last look
+
+    def look(self, settings: Settings) -> bool:
+        """Go on with what was begun; only then is it worth to look for more."""
+        if not self._open:
+            return super().look(settings)
+        self._go_on(settings)
+        return False
+
+    def settle(self, settings: Settings) -> bool:
+        """Look, and settle all that there is."""
+        found = super().settle(settings)
+        while self._open:
+            self._go_on(settings)
+        return found
 
     def moved(self, record: Record, name: Name, settings: Settings) -> bool:
         """Settle at once what waited for a job that this worker has ended."""
@@ -100,23 +118,39 @@ class Releasing(Sparing):
 
     def _follow(self, ended: List[Tuple[str, str]], settings: Settings) -> None:
         """Settle what waited for jobs that are over, and what waited for those in turn."""
-        while ended:
-            other, state = ended.pop()
-            for wait in sorted(self._waits.pop(other, ())):
-                view = self._waiting(wait.job, settings)
-                if view is None:
-                    # RACE: it may be on its way into pending/, or being changed: without its files
-                    # nothing would tell that it is to be let go when it has come there
-                    # (test_what_comes_about_before_a_job_is_in_pending_lets_it_go_then).
-                    self.look_again()
-                elif state == "completed" or not wait.success or view.job is None:
-                    # What is no job any more is let go as well: who claims it says what is wrong.
-                    # CRASH: a job that has no files left is let go by the next look
-                    # (test_who_dies_between_the_last_file_and_the_job_leaves_it_to_others).
-                    dependencies.end(self._spool, wait)
-                    self._let_go(view)
-                elif self._end(wait, view, state):
-                    ended.append((wait.job, "dead"))
+        for other, state in ended:
+            waits = sorted(self._waits.pop(other, ()), reverse=True)
+            self._open += [(wait, state) for wait in waits]
+        self._go_on(settings)
+
+    def _go_on(self, settings: Settings) -> None:
+        """Settle what is open, for a while: thousands may have waited for one that died."""
+        until = self._monotonic() + _AT_ONCE
+        try:
+            while self._open and self._monotonic() <= until:
+                self._settle(*self._open.pop(), settings)
+        except BaseException:
+            self._open.clear()
+            self.look_again()
+            raise
+
+    def _settle(self, wait: Wait, state: str, settings: Settings) -> None:
+        """Let a job go, or end it, now that what it waited for is over."""
+        view = self._waiting(wait.job, settings)
+        if view is None:
+            # RACE: it may be on its way into pending/, or being changed: without its files nothing
+            # would tell that it is to be let go when it has come there
+            # (test_what_comes_about_before_a_job_is_in_pending_lets_it_go_then).
+            self.look_again()
+        elif state == "completed" or not wait.success or view.job is None:
+            # What is no job any more is let go as well: who claims it says what is wrong.
+            # CRASH: a job that has no files left is let go by the next look
+            # (test_who_dies_between_the_last_file_and_the_job_leaves_it_to_others).
+            dependencies.end(self._spool, wait)
+            self._let_go(view)
+        elif self._end(wait, view, state):
+            waits = sorted(self._waits.pop(wait.job, ()), reverse=True)
+            self._open += [(other, "dead") for other in waits]
 
     def _let_go(self, view: JobView) -> None:
         """Let a job fall due if it waits for nothing any more."""

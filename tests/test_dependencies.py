@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from spoolq import admission, changing, control, dependencies, lease, names, views
+from spoolq import releasing as releasing_module
 from spoolq.api import Spool
 from spoolq.chores import Beside
 from spoolq.config import Settings
@@ -197,6 +198,35 @@ def test_a_prerequisite_that_dies_takes_those_along_that_wait_for_its_success(
     assert views.find(spool, "c").error == "b, which it waited for, is dead"
     assert views.find(spool, "c").attempts == 0
     assert open_files(spool) == []
+
+
+def test_many_that_end_with_one_are_ended_a_few_at_a_time(spool, api, clock, monkeypatch):
+    """Found by a chain of 2,000, which kept the worker from its runs for 13 s."""
+    api.enqueue("true", id="j0")
+    api.enqueue_many(
+        [{"command": "true", "id": f"j{n}", "after": [f"j{n - 1}"]} for n in range(1, 31)]
+    )
+    end(spool, clock, "j0", "dead")
+    now, looks = [0.0], []
+
+    def monotonic():
+        now[0] += releasing_module._AT_ONCE / 8
+        return now[0]
+
+    still_open = dependencies.still_open
+    monkeypatch.setattr(
+        dependencies, "still_open", lambda *args: looks.append(1) or still_open(*args)
+    )
+    own = lease.Lease.start(spool, {"count": 1})
+    chore = Releasing(Beside(spool, own, given.Bell(), clock, monotonic))
+    ended = [1]
+    while ended[-1] < 31:
+        chore.look(SETTINGS)
+        ended.append(len(entries(spool, "dead")))
+    assert max(after - before for before, after in zip(ended, ended[1:])) <= 9
+    assert looks == [1]
+    assert open_files(spool) == []
+    own.leave()
 
 
 def test_a_file_that_is_removed_is_waited_for_no_more(spool, api, clock, releasing):

@@ -194,8 +194,8 @@ class Hooks(Chore):
             grace=self._settings.grace,
             monotonic=self._beside.monotonic,
         )
-        if done.code or done.late:
-            how = "ended, since it took too long" if done.late else done.went
+        if done.code or done.ended:
+            how = f"ended, since {done.ended}" if done.ended else done.went
             printed = f": {printable(done.output[-_SHOWN:])}" if done.output else ""
             logger.warning(
                 "hooks/%s (%s): %s%s", call.hook, call.about, how, printed, extra=call.event

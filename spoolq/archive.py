@@ -214,12 +214,14 @@ def _in_file(
                     wrong += 1
                     if wrong <= _MOST_TOLD:
                         complain(path, f"line {number} is no job: {error}")
+                if wrong >= MOST_JOBS:  # a hundred KiB of newlines would take an hour
+                    raise InvalidJob(f"{wrong} of its lines are no jobs")
     except FileNotFoundError:
         return  # somebody has removed it
     except (OSError, EOFError, zlib.error, InvalidJob) as error:
         where = f" from line {number} on" if number > 1 else ""
         complain(path, f"cannot be read{where}: {words(error)}")
-    if wrong > _MOST_TOLD:
+    if _MOST_TOLD < wrong < MOST_JOBS:
         complain(path, f"{wrong - _MOST_TOLD} more of its lines are no jobs")
 
 

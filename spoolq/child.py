@@ -2,11 +2,13 @@
 
 The program has a session of its own, files as its input and its output, and nothing of what the
 worker holds open; so it keeps no lock, and recovery takes it for no part of a run. It is ended when
-it takes too long: by signals to its group, which what has left that does not hear.
+it takes too long, or prints too much: by signals to its group, which what has left that does not
+hear.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 from typing import Callable, Mapping, NamedTuple, Sequence
@@ -15,18 +17,19 @@ from spoolq import platform, processes
 from spoolq.fsio import write_all
 
 KEPT = 2048  # bytes of the output
+MOST = 64 * 1024 * 1024  # bytes that it may print: they lie in a file without a name till it ends
 _LOOK = 0.25  # seconds; the deadline may be drawn nearer while it is waited for
 
 
 class Done(NamedTuple):
     """How a program ended: its exit code or minus a signal, and the end of what it printed.
 
-    `late` says that it was ended, since it had taken too long.
+    `ended` says why it was ended, if it was.
     """
 
     code: int
     output: str
-    late: bool
+    ended: str = ""
 
     @property
     def went(self) -> str:
@@ -75,14 +78,25 @@ def run(
         )
         if nice and hasattr(os, "setpriority"):
             os.setpriority(os.PRIO_PROCESS, process.pid, nice)
-        late = not _await(process, deadline, monotonic)
-        if late:
+
+        def prints_too_much() -> bool:
+            return os.fstat(files[1]).st_size > MOST
+
+        def at_most(limit: Callable[[], float]) -> Callable[[], float]:
+            return lambda: -math.inf if prints_too_much() else limit()
+
+        ended = ""
+        if not _await(process, at_most(deadline), monotonic):
+            ended = "it printed too much" if prints_too_much() else "it took too long"
             _signal(process, kill=False)
-            _await(process, _in(grace, monotonic), monotonic)
+            _await(process, at_most(_in(grace, monotonic)), monotonic)
             _signal(process, kill=True)  # and what has not heard, though its leader has ended
             _await(process, _in(grace, monotonic), monotonic)
-        code = process.poll()
-        return Done(-9 if code is None else code, _tail(files[1]), late)
+        code, output = process.poll(), _tail(files[1])
+        if ended:  # what has left may have the file open for days, with all that is in it
+            with open(files[1], "r+b", closefd=False) as printed:
+                printed.truncate(0)
+        return Done(-9 if code is None else code, output, ended)
     finally:
         for file in files:
             os.close(file)

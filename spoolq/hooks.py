@@ -10,6 +10,7 @@ runs nothing that somebody else could have changed.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -161,7 +162,7 @@ class Hooks(Chore):
                 with self._lock:
                     self._dropped += 1
         except (OSError, SpoolqError, ValueError) as error:
-            logger.warning("hooks/%s cannot be run: %s", call.hook, words(error), extra=call.event)
+            logger.warning("hooks/%s cannot be run: %s", call.hook, _why(error), extra=call.event)
         except Exception:
             logger.exception("hooks/%s cannot be run", call.hook)
 
@@ -194,8 +195,8 @@ class Hooks(Chore):
             grace=self._settings.grace,
             monotonic=self._beside.monotonic,
         )
-        if done.code or done.late:
-            how = "ended, since it took too long" if done.late else done.went
+        if done.code or done.ended:
+            how = f"ended, since {done.ended}" if done.ended else done.went
             printed = f": {printable(done.output[-_SHOWN:])}" if done.output else ""
             logger.warning(
                 "hooks/%s (%s): %s%s", call.hook, call.about, how, printed, extra=call.event
@@ -229,6 +230,14 @@ class Hooks(Chore):
         if not is_drained(self._spool, self._beside.clock()):
             return None
         return {**views.counts(self._spool), "spool": self._spool.path}
+
+
+def _why(error: Exception) -> str:
+    """Return why a hook cannot be run; what names no interpreter is called missing by exec(2)."""
+    is_unknown = isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOEXEC)
+    if is_unknown and os.path.exists(getattr(error, "filename", None) or ""):
+        return f"{words(error)}; its first line has to name a program, as #!/bin/sh"
+    return words(error)
 
 
 def present(spool: SpoolDir) -> FrozenSet[str]:

@@ -54,7 +54,7 @@ Who can write here can run commands as its worker: keep the permissions as they 
 def storage_error(error: OSError, path: str) -> SpoolqError:
     """Translate what the filesystem said into what the caller can do."""
     place = error.filename if isinstance(error.filename, str) and error.filename else ""
-    where = os.path.join(path, place)
+    where = os.path.join(path, place) if place else path
     text = f"{error.strerror or error}: {where}"
     if error.errno in platform.FULL_ERRNOS:
         return StorageFull(text, hint=advice(error))

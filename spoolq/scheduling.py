@@ -269,7 +269,11 @@ def find(spool: SpoolDir, name: str, settings: Settings) -> Schedule:
     """
     with _held(spool, name) as place:
         ending = FILE if place.has(name + FILE) else PAUSED
-        return read(place, name, settings, ending)
+        try:
+            return read(place, name, settings, ending)
+        except BadInput as error:
+            error.where = os.path.join(place.path, name + ending)
+            raise
 
 
 @contextmanager

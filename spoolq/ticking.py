@@ -2,7 +2,8 @@
 
 When a schedule falls due next is kept in memory, and found out anew when its file, or schedules/ as
 a whole, has changed; so a second in which nothing is due costs a `stat` each. What is wrong with
-one is said once, and stops no other.
+one is said once, and stops no other. Where hundreds fall due at once the runs get their turn in
+between.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from spoolq.glance import Glance, Remembered
 from spoolq.layout import words
 from spoolq.logs import Complaints, logger
 from spoolq.ticks import Missing
+
+_AT_ONCE = 0.5  # seconds of enqueuing, before the runs get their turn again
 
 
 class _Watched:
@@ -42,6 +45,7 @@ class Ticking(Chore):
         self._listed: Optional[List[str]] = None
         self._watched: Dict[str, _Watched] = {}
         self._said: Dict[str, str] = {}  # what is wrong with which
+        self._latest = ""  # the one that was dealt with before the runs got their turn
         self._complain = Complaints(beside.monotonic)
 
     def look(self, settings: Settings) -> bool:
@@ -59,9 +63,12 @@ class Ticking(Chore):
         if listed is not self._listed:
             trust.require_safe(self._beside.spool.path, [schedules.PLACE], settings.group)
             self._watch(listed)
-        found = False
-        for name in [*self._watched]:
+        found, ends_at = False, self._beside.monotonic() + _AT_ONCE
+        for name in sorted(self._watched, key=lambda name: (name <= self._latest, name)):
             found = self._deal(name, settings) or found
+            if found and self._beside.monotonic() >= ends_at:
+                self._latest = name  # the next look goes on behind it
+                break
         return found
 
     def close(self) -> None:

@@ -211,6 +211,16 @@ def test_a_file_of_lines_that_are_no_jobs_is_told_of_in_few_words(spool, clock):
     assert complaints[-1] == (str(file), "4980 more of its lines are no jobs")
 
 
+def test_lines_without_end_that_are_no_jobs_are_not_read_to_their_end(spool, clock):
+    file = packed(spool, clock)[1]
+    file.write_bytes(gzip.compress(b"\n" * 20_000))
+    found, complaints = archived(spool)
+    assert [view.id for view in found] == ["j21", "j20", "j01", "j00"]
+    assert len(complaints) == 21
+    said = "cannot be read from line 10000 on: 10000 of its lines are no jobs"
+    assert complaints[-1] == (str(file), said)
+
+
 def test_a_line_without_end_is_not_read_to_its_end(spool, clock, monkeypatch):
     monkeypatch.setattr(archive, "_MOST_LINE", 1000)
     file = packed(spool, clock)[1]

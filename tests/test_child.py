@@ -26,7 +26,7 @@ def run(script, given=b"", seconds=60.0, grace=5.0):
 
 def test_it_reads_what_it_is_given_and_both_its_streams_are_kept():
     done = run("cat; echo no >&2; exit 3", b"given\n")
-    assert done == child.Done(3, "given\nno", False)
+    assert done == child.Done(3, "given\nno")
     assert done.went == "exit 3"
 
 
@@ -67,15 +67,40 @@ def test_a_child_that_lives_on_does_not_hold_it_up():
 
 def test_it_is_asked_to_end_when_it_is_late():
     done = run("trap 'echo asked; exit 4' TERM; sleep 60 & wait", seconds=0.5)
-    assert done == child.Done(4, "asked", True)
+    assert done == child.Done(4, "asked", "it took too long")
 
 
 def test_it_is_killed_when_it_does_not_hear_and_so_is_its_group(tmp_path):
     script = f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/pid; wait; sleep 60"
     done = run(script, seconds=0.5, grace=0.1)
-    assert (done.code, done.late) == (-9, True)
+    assert (done.code, done.ended) == (-9, "it took too long")
     pid = int((tmp_path / "pid").read_text())
     wait_until(lambda: not _is_alive(pid))
+
+
+@pytest.mark.parametrize("before", ["", "trap '' TERM; "])
+def test_one_that_prints_without_end_is_ended_long_before_it_is_late(before, monkeypatch):
+    monkeypatch.setattr(child, "MOST", 1_000_000)
+    script = before + "while :; do echo more; done"
+    started = time.monotonic()
+    done = run(script, seconds=600, grace=600)
+    assert time.monotonic() - started < 60
+    assert done.code in (-15, -9)
+    assert done.ended == "it printed too much"
+    assert done.output.endswith("more")
+    assert len(done.output) <= child.KEPT
+
+
+@pytest.mark.skipif(not platform.LINUX, reason="looks at the file through /proc")
+def test_what_has_left_keeps_nothing_on_the_disk_of_what_was_printed(monkeypatch, tmp_path):
+    monkeypatch.setattr(child, "MOST", 1_000_000)
+    script = f"setsid sleep 60 & echo $! > {tmp_path}/pid; while :; do echo more; done"
+    assert run(script).ended == "it printed too much"
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        assert os.stat(f"/proc/{pid}/fd/1").st_size == 0
+    finally:
+        os.kill(pid, 9)
 
 
 def _is_alive(pid):

@@ -170,6 +170,10 @@ def linked_waits(spool, clock):
     os.symlink("/nowhere", path_of(spool, "after"))
 
 
+def linked_limits(spool, clock):
+    os.symlink("/nowhere", path_of(spool, "limits"))
+
+
 def removed(name):
     return lambda spool, clock: shutil.rmtree(path_of(spool, name))
 
@@ -250,6 +254,7 @@ DAMAGES = {
     "a link for work": ("not-a-directory", "work", linked_work, False),
     "what it waited for": ("missing", "after", forgotten_waits, True),
     "a link for waits": ("not-a-directory", "after", linked_waits, False),
+    "a link for limits": ("not-a-directory", "limits", linked_limits, False),
     "a hook for all": ("unsafe", "hooks/on-dead", hook("on-dead", 0o777), False),
     "a hook without x": ("hook", "hooks/on-dead", hook("on-dead", 0o600), False),
     "a hook misspelt": ("hook", "hooks/on-daed", hook("on-daed", 0o700), False),

@@ -246,10 +246,19 @@ def test_a_hook_that_fails_is_logged_with_what_it_printed(spool, run_cli):
     assert len(entries(spool, "completed")) == 1
 
 
-def test_a_hook_that_is_no_program_is_logged(spool, run_cli):
-    write_hook(spool, "on-completed", "").write_bytes(b"\0\0\0\0")
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\0\0\0\0", "Exec format error"),
+        (b"echo no interpreter\n", "Exec format error"),
+        (b"#!/no/such/shell\n", "No such file or directory"),
+    ],
+)
+def test_a_hook_that_is_no_program_is_logged_with_what_it_lacks(spool, run_cli, content, said):
+    write_hook(spool, "on-completed", "").write_bytes(content)
     done = work(spool, "true", run_cli=run_cli)
-    assert "hooks/on-completed cannot be run: Exec format error" in done.stderr
+    assert f"hooks/on-completed cannot be run: {said}" in done.stderr
+    assert "its first line has to name a program, as #!/bin/sh" in done.stderr
 
 
 def test_a_hook_that_reads_nothing_is_no_failure(spool, run_cli):

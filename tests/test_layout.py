@@ -401,6 +401,7 @@ def test_what_the_filesystem_says_becomes_what_the_caller_can_do(code, kind):
     error = storage_error(OSError(code, "it said so", "pending/x"), "/spool")
     assert type(error) is kind
     assert str(error) == "it said so: /spool/pending/x"
+    assert str(storage_error(OSError(code, "it said so"), "/spool")) == "it said so: /spool"
 
 
 def test_the_readme_of_the_checkout_is_the_one_that_init_writes(layout):

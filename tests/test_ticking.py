@@ -89,6 +89,50 @@ def test_a_second_in_which_nothing_is_due_reads_nothing(chore, spool, clock, mon
     assert len(dealt) == 1
 
 
+@pytest.fixture
+def slowly(clock, monkeypatch):
+    """Make what is done for each schedule that is due take so long."""
+
+    def take(seconds):
+        deal = scheduling.deal
+
+        def slow(*args):
+            dealt = deal(*args)
+            clock.advance(seconds if dealt.ids else 0)
+            return dealt
+
+        monkeypatch.setattr(scheduling, "deal", slow)
+
+    return take
+
+
+def test_many_that_are_due_at_once_leave_the_runs_their_turn(chore, spool, clock, slowly):
+    for name in "tuvwxyz":
+        scheduling.add(spool, name, EVERY_MINUTE)
+    chore.look(SETTINGS)
+    clock.advance(61)
+    slowly(0.2)
+    made = []
+    for _ in range(4):
+        started = clock.monotonic()
+        chore.look(SETTINGS)
+        assert clock.monotonic() - started < 0.7
+        made.append(len(entries(spool, "pending")))
+    assert made == [3, 6, 8, 8]
+
+
+def test_of_more_than_can_be_enqueued_none_waits_for_ever(chore, spool, clock, slowly):
+    for name in "tuv":
+        scheduling.add(spool, name, EVERY_MINUTE)
+    chore.look(SETTINGS)
+    clock.advance(61)
+    slowly(60)
+    for _ in range(8):
+        chore.look(SETTINGS)
+    made = [names.parse(name).id[0] for name in entries(spool, "pending")]
+    assert sorted(made) == sorted(2 * "stuv")
+
+
 def test_what_is_changed_added_and_removed_is_heeded_within_a_second(chore, spool, clock):
     chore.look(SETTINGS)
     write(spool, "s.json", json.dumps({**EVERY_MINUTE, "job": {"command": "changed"}}))

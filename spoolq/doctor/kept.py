@@ -8,7 +8,7 @@ import stat
 from functools import partial
 from typing import Iterator
 
-from spoolq import dependencies, keys, names, workdirs
+from spoolq import dependencies, keys, names, tokens, workdirs
 from spoolq.doctor.entries import Listing
 from spoolq.doctor.finding import Finding, note, problem
 from spoolq.doctor.patient import Patient
@@ -59,12 +59,12 @@ def work(patient: Patient, listing: Listing) -> Iterator[Finding]:
 
 
 def waits(patient: Patient, listing: Listing) -> Iterator[Finding]:
-    """Find jobs that no worker would let go, and what keeps workers from after/ and keys/."""
+    """Find jobs that no worker would let go, and what keeps workers from after/, keys/, limits/."""
     root = patient.spool.root
-    for place in (dependencies.PLACE, keys.PLACE):
+    for place in (dependencies.PLACE, keys.PLACE, tokens.DIRECTORY):
         if root.has(place) and not stat.S_ISDIR(root.stat(place).st_mode):
             path = shlex.quote(os.path.join(patient.path, place))
-            what = "a link or a file where the waits and the keys of jobs belong"
+            what = "a link or a file where a directory belongs"
             yield problem("not-a-directory", place, what, f"move it away: {path}")
     parsed = map(names.parse, listing.states["pending"])
     waiting = [name.id for name in parsed if name is not None and name.stamp == names.AFTER]

@@ -168,6 +168,15 @@ def test_run_enqueues_one_now_and_prints_its_id(spool, spoolq):
     assert "no schedule 'none'" in spoolq("schedule", "run", "none", code=1).err
 
 
+def test_of_one_that_cannot_be_run_its_file_is_named(spool, spoolq):
+    spoolq("schedule", "add", "s", "@yearly", "true")
+    file = os.path.join(spool.path, "schedules", "s.json")
+    with open(file, "w") as broken:
+        broken.write("[]")
+    said = spoolq("schedule", "run", "s", code=1).err
+    assert f"  file  {file}\n" in said
+
+
 def test_one_whose_key_is_taken_is_not_run_twice(spool, spoolq):
     spoolq("schedule", "add", "s", "@yearly", "--key", "k", "true")
     first = spoolq("schedule", "run", "s").out

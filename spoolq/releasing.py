@@ -127,8 +127,10 @@ class Releasing(Sparing):
         """Settle what is open, for a while: thousands may have waited for one that died."""
         until = self._monotonic() + _AT_ONCE
         try:
-            while self._open and self._monotonic() <= until:
+            while self._open:
                 self._settle(*self._open.pop(), settings)
+                if self._monotonic() > until:
+                    break
         except BaseException:
             self._open.clear()
             self.look_again()

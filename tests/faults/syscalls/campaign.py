@@ -86,11 +86,19 @@ def try_case(prepared: Prepared, case: Case, number: int) -> Try:
     """Let an operation go wrong on a copy of its spool, recover, and judge."""
     began = time.monotonic()
     operation = prepared.operation
-    at = _copy(prepared.template, f"{prepared.template.top}.{number}")
-    before = checker.read(at.spool, operation.drops)
-    out = os.path.join(at.top, "strace")
-    command = [] if case.kind == LIMIT else strace(command_options(case, at.spool), out)
-    told = _run(operation, at, command, case)
+    for again in (False, True):
+        at = _copy(prepared.template, f"{prepared.template.top}.{number}")
+        before = checker.read(at.spool, operation.drops)
+        out = os.path.join(at.top, "strace")
+        command = [] if case.kind == LIMIT else strace(command_options(case, at.spool), out)
+        told = _run(operation, at, command, case)
+        if case.kind == LIMIT or os.path.exists(out):
+            break
+        # strace itself was killed, or found no room, before it began: nothing has been tried.
+        shutil.rmtree(at.top, ignore_errors=True)
+        if again:
+            wrong = [f"strace does not begin: {told.err}"]
+            return Try(case, "never began", False, False, wrong, time.monotonic() - began)
     hit = hits(out, case.hits[0]) if case.kind != LIMIT else ["by its nature"]
     as_planned = bool(hit) and (case.kind == LIMIT or place(hit[0]) == place(case.hits[1]))
     found = checker.read(at.spool, operation.drops)
